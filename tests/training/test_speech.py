@@ -14,7 +14,7 @@ from aoede.generation import Voice
 from aoede.training import OptimConfig, load_checkpoint, read_log, to_dict
 from aoede.training.speech import ModelConfig, SpeechObjective, TextStrideConfig, train
 from aoede.training.speech_data import character_tokenizer
-from aoede.training.voice_folder import VoiceConfig
+from aoede.training.voice_folder import VoiceConfig, write_voice
 from tests.training.toy_speech import toy_clip, toy_recipe, toy_shards
 
 
@@ -144,6 +144,17 @@ def test_the_exported_folder_is_a_whole_voice(trained, codec):
     with torch.no_grad():
         assert torch.equal(model(ids).logits, objective.model.eval()(ids).logits)
     assert Snac.from_pretrained(out / "export" / "codec").config == objective.codec.config
+
+
+def test_a_voice_offers_the_speakers_that_it_is_told_to(trained, tmp_path):
+    objective, _ = trained
+    write_voice(tmp_path / "bob", VoiceConfig(speakers=("bob",)), objective.model, objective.codec, objective.data)
+    voice = json.loads((tmp_path / "bob" / "voice.json").read_text())
+    assert (voice["speakers"], voice["default_speaker"], list(voice["seconds_per_unit"])) == (["bob"], "bob", ["bob"])
+    for wrong in ({"speakers": ("eve",)}, {"speakers": ("bob",), "default_speaker": "ann"}):
+        with pytest.raises(ValueError, match=r"'eve'|'ann'"):
+            write_voice(tmp_path / "no", VoiceConfig(**wrong), objective.model, objective.codec, objective.data)
+    assert not (tmp_path / "no").exists()
 
 
 def test_the_exported_voice_speaks(trained):

@@ -18,6 +18,10 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         parser.add_argument(f"--{column}-column", default=column, metavar="NAME", help=argparse.SUPPRESS)
     parser.add_argument("--no-text", action="store_true", help="the manifest has no texts")
     parser.add_argument(
+        "--speed", type=float, action="append", default=[], metavar="FACTOR",
+        help="encode training clips also at this speed, pitch and all, as speaker NAME@FACTOR (may be repeated)",
+    )  # fmt: skip
+    parser.add_argument(
         "--batch-seconds", type=float, default=60.0, metavar="N", help="sound encoded at once (default: 60)"
     )
     parser.add_argument("--shard-clips", type=int, default=512, metavar="N", help="clips a shard (default: 512)")
@@ -31,7 +35,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 def run(args: argparse.Namespace) -> None:
     from aoede.cli.allocator import keep_freed_memory
-    from aoede.data import load_manifest, prepare
+    from aoede.data import at_speeds, load_manifest, prepare
     from aoede.data.inspection import open_codec
 
     keep_freed_memory()
@@ -39,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     if args.no_text:
         columns["text"] = None
     wanted = {f"{field}s": getattr(args, field) for field in ("split", "language", "source", "speaker")}
-    clips = load_manifest(args.manifest, **columns, **wanted)
+    clips = at_speeds(load_manifest(args.manifest, **columns, **wanted), args.speed)
     codec = open_codec(args.codec).to(args.device)
     options = {"shard_clips": args.shard_clips, "batch_seconds": args.batch_seconds, "workers": args.workers}
     print(prepare(clips, codec, args.out, progress=True, **options))

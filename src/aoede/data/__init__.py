@@ -13,6 +13,7 @@ from .pieces import decode_blocks, encode_blocks
 from .saving import audio_writer, save_audio
 from .stored import StoredAudio
 from .text import NothingToSay, Prompt, TextFrontEnd, find_events
+from .variants import at_speeds
 
 __all__ = [
     "AudioError",
@@ -32,6 +33,7 @@ __all__ = [
     "StoredAudio",
     "TextFrontEnd",
     "TokenBatches",
+    "at_speeds",
     "audio_writer",
     "bundled_codec",
     "codes_info",

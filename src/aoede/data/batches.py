@@ -67,7 +67,7 @@ def encode_shard(
     outcomes: dict[int, _Outcome] = {}
     pool = ThreadPoolExecutor(max_workers=workers)
     try:
-        lengths = list(pool.map(lambda clip: _promised_samples(clip, rate), clips))
+        lengths = list(pool.map(lambda clip: _promised_samples(clip, _reading_rate(clip, rate)), clips))
         batches = list(_batches(lengths, round(batch_seconds * rate)))
         work = pool.map(lambda batch: _encode_batch([clips[index] for index in batch], codec, longest), batches)
         for batch, results in zip(batches, work, strict=True):
@@ -112,6 +112,11 @@ def _batches(lengths: Sequence[int], limit: int) -> Iterator[list[int]]:
         yield batch
 
 
+def _reading_rate(clip: Clip, rate: int) -> int:
+    """The rate to read a clip at so that, taken for `rate`, it plays at the clip's speed."""
+    return round(rate / clip.speed)
+
+
 def _promised_samples(clip: Clip, rate: int) -> int:
     """Length by the file's header; 0 where it cannot be opened, which `_load` will put in words."""
     try:
@@ -145,7 +150,7 @@ def _encode_batch(clips: Sequence[Clip], codec: Snac, longest: float) -> list[_O
 
 def _load(clip: Clip, codec: Snac, longest: float) -> tuple[_Outcome, NDArray[np.float32] | None]:
     """The clip's sound to be encoded with others, or None and what became of it: a problem, or codes made in pieces."""
-    rate = codec.config.sample_rate
+    rate = _reading_rate(clip, codec.config.sample_rate)
     try:
         with AudioReader(clip.audio_source(), rate) as reader:
             if reader.info.seconds > longest:

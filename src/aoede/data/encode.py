@@ -191,7 +191,7 @@ def _digest(clips: Sequence[Clip]) -> str:
         else:
             size = len(clip.audio_source())
         row = [clip.id, clip.text, clip.speaker, clip.language, clip.source, clip.split, size]
-        digest.update(json.dumps(row).encode())
+        digest.update(json.dumps(row if clip.speed == 1.0 else [*row, clip.speed]).encode())
     return digest.hexdigest()[:16]
 
 

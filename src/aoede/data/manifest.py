@@ -42,6 +42,9 @@ class Clip:
     seconds: float | None = None
     """As the manifest says; not checked against the file."""
 
+    speed: float = 1.0
+    """Played so many times as fast when it is encoded, pitch and all (`at_speeds`)."""
+
     def audio_source(self) -> str | bytes:
         """What `load_audio` takes: the path, or the bytes, read from their table only now."""
         return self.audio.read() if isinstance(self.audio, StoredAudio) else self.audio

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from aoede.codec import NoiseSource, Snac, SnacConfig
 from aoede.codec.discriminators import DiscriminatorConfig, Discriminators
+from aoede.codec.initialise import scale_to_data
 from aoede.codec.losses import (
     MelLossConfig,
     adversarial_loss,
@@ -100,6 +101,9 @@ class CodecRecipe:
     init: str | None = None
     """Codec folder or hub repository to start from, instead of random weights; it also says the configuration."""
 
+    scale_init: bool = True
+    """Scale random weights to the first audio, so that every layer starts with an output of unit size."""
+
     decoder_only: bool = False
     """Leave encoder and quantizer as they are: codes made before, and language models that write them, stay valid."""
 
@@ -170,6 +174,9 @@ class CodecObjective:
         if recipe.decoder_only:
             self.codec.encoder.requires_grad_(False)
             self.codec.quantizer.requires_grad_(False)
+        self.pool = AudioPool.build(self._clips(recipe.data.train_split), self.config.sample_rate, out_dir / "cache")
+        if recipe.scale_init and recipe.init is None:
+            scale_to_data(self.codec, self._loud_batch().to(self.device))
         self.optimizer = Optimizer(self.codec, recipe.optim)
         self.revival = CodeRevival(self.codec.quantizer, every=recipe.revive_every)
         self.average = EMA(self.codec, recipe.ema)
@@ -183,7 +190,6 @@ class CodecObjective:
                 )
             self.critics = Discriminators(recipe.adversarial.discriminators).to(self.device)
             self.critics_optimizer = Optimizer(self.critics, recipe.adversarial.optim)
-        self.pool = AudioPool.build(self._clips(recipe.data.train_split), self.config.sample_rate, out_dir / "cache")
         held = self._clips(recipe.data.valid_split)
         wanted = min(recipe.data.valid_clips or len(held), len(held))
         held = [held[index * len(held) // wanted] for index in range(wanted)]
@@ -298,6 +304,11 @@ class CodecObjective:
         if not clips:
             raise ValueError(f"split {split!r} of the manifests holds no clips")
         return clips
+
+    def _loud_batch(self) -> Tensor:
+        """Segments to scale the first weights by; most recordings begin and end in silence, so many are looked at."""
+        audio = self.pool.crops(64, self.segment, np.random.default_rng(self.recipe.loop.seed))
+        return audio[audio.square().mean((1, 2)).argsort(descending=True)[:16]]
 
     def _batch(self, step: int) -> Tensor:
         data = self.recipe.data

@@ -18,7 +18,8 @@ class OptimConfig:
     """How the weights move."""
 
     kind: Literal["adamw", "muon"] = "adamw"
-    """`muon`: Muon for hidden matrices (2-D, no embedding, no head), AdamW for all the rest."""
+    """`muon`: Muon for hidden matrices and the kernels of convolutions, AdamW for all the rest (embeddings, heads,
+    depthwise kernels, vectors)."""
 
     lr: float = 3e-4
     """Peak learning rate of AdamW."""
@@ -37,7 +38,7 @@ class OptimConfig:
     """Largest norm of the whole gradient; None does not clip (the norm is still reported)."""
 
     muon_exclude: tuple[str, ...] = ("embed", "lm_head", "codebook")
-    """A 2-D parameter whose name contains one of these goes to AdamW all the same."""
+    """A parameter whose name contains one of these goes to AdamW all the same."""
 
     def __post_init__(self) -> None:
         if not self.lr > 0.0:
@@ -62,7 +63,7 @@ class Optimizer:
                 continue
             if parameter.numel() == max(parameter.shape, default=1):
                 plain.append(parameter)  # a vector, also one that is dressed as [1, C, 1]
-            elif config.kind == "muon" and parameter.ndim == 2 and not any(k in name for k in config.muon_exclude):
+            elif config.kind == "muon" and _mixes(parameter) and not any(k in name for k in config.muon_exclude):
                 hidden.append(parameter)
             else:
                 decayed.append(parameter)
@@ -74,6 +75,7 @@ class Optimizer:
             {"params": plain, "weight_decay": 0.0},
         ]
         self._optimizers: list[torch.optim.Optimizer] = []
+        self._flat: list[tuple[nn.Parameter, Tensor]] = []
         if decayed or plain:
             adamw = torch.optim.AdamW(
                 [group for group in groups if group["params"]],
@@ -84,8 +86,10 @@ class Optimizer:
             )
             self._optimizers.append(adamw)
         if hidden:
+            # Muon orthogonalises matrices: a kernel [out, in, ...] moves as the matrix [out, in * ...] over its memory.
+            self._flat = [(nn.Parameter(p.detach().view(len(p), -1)), p) for p in hidden]
             muon = torch.optim.Muon(
-                hidden,
+                [flat for flat, _ in self._flat],
                 lr=config.muon_lr if config.muon_lr is not None else config.lr,
                 momentum=config.muon_momentum,
                 weight_decay=config.weight_decay,
@@ -98,16 +102,20 @@ class Optimizer:
         """Clip, update, clear. Returns the gradient's norm before clipping."""
         limit = self.config.clip if self.config.clip is not None else float("inf")
         norm = float(nn.utils.clip_grad_norm_(self.parameters, limit))
+        for flat, parameter in self._flat:
+            flat.grad = None if parameter.grad is None else parameter.grad.view(flat.shape)
         for optimizer, peaks in zip(self._optimizers, self._peaks, strict=True):
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
             optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        self.zero_grad()
         return norm
 
     def zero_grad(self) -> None:
         for optimizer in self._optimizers:
             optimizer.zero_grad(set_to_none=True)
+        for parameter in self.parameters:
+            parameter.grad = None
 
     def state_dict(self) -> dict[str, Any]:
         return {"optimizers": [optimizer.state_dict() for optimizer in self._optimizers]}
@@ -125,6 +133,11 @@ class Optimizer:
             optimizer.load_state_dict(saved)
             for group, setting in zip(optimizer.param_groups, settings, strict=True):
                 group.update(setting)
+
+
+def _mixes(parameter: Tensor) -> bool:
+    """Whether a weight mixes channels: a matrix, or a kernel that is not depthwise."""
+    return parameter.ndim >= 2 and parameter.shape[0] > 1 and parameter.shape[1] > 1
 
 
 class EMA:

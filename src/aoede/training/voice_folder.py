@@ -24,8 +24,11 @@ class VoiceConfig:
     """What the voice folder says beside the weights."""
 
     name: str = "voice"
+    speakers: tuple[str, ...] | None = None
+    """The speakers that the voice offers; others of the data only teach. None: all."""
+
     default_speaker: str | None = None
-    """None: the first of the recipe's speakers."""
+    """None: the first of the speakers offered."""
 
     sampling: Sampling = field(default_factory=Sampling)
     """How ids are drawn unless `speak` is told otherwise."""
@@ -43,7 +46,7 @@ def write_voice(directory: Path, config: VoiceConfig, model: CodecCausalLM, code
     Raises:
         ValueError: the default speaker is none of the voice's.
     """
-    default = default_speaker(config, data)
+    offered, default = config.speakers or data.speakers, default_speaker(config, data)
     temporary = directory.with_name(f".{directory.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -55,10 +58,10 @@ def write_voice(directory: Path, config: VoiceConfig, model: CodecCausalLM, code
     settings = VoiceSettings(
         name=config.name,
         text=data.front_end,
-        speakers=data.speakers,
+        speakers=offered,
         default_speaker=default,
-        seconds_per_unit={speaker: each for speaker, (each, _) in data.pace.items()},
-        seconds_offset={speaker: offset for speaker, (_, offset) in data.pace.items()},
+        seconds_per_unit={speaker: data.pace[speaker][0] for speaker in offered if speaker in data.pace},
+        seconds_offset={speaker: data.pace[speaker][1] for speaker in offered if speaker in data.pace},
         sampling=config.sampling,
         max_seconds=config.max_seconds,
     )
@@ -73,8 +76,12 @@ def write_voice(directory: Path, config: VoiceConfig, model: CodecCausalLM, code
 
 
 def default_speaker(config: VoiceConfig, data: SpeechData) -> str:
-    """The speaker of a text that names none; a ValueError where the data has none of that name."""
-    default = config.default_speaker or data.speakers[0]
-    if default not in data.speakers:
-        raise ValueError(f"voice.default_speaker is {default!r}, but the data has {', '.join(data.speakers)}")
+    """The speaker of a text that names none; a ValueError where the voice does not offer, or the data lacks, a name."""
+    for speaker in config.speakers or ():
+        if speaker not in data.speakers:
+            raise ValueError(f"voice.speakers names {speaker!r}, but the data has {', '.join(data.speakers)}")
+    offered = config.speakers or data.speakers
+    default = config.default_speaker or offered[0]
+    if default not in offered:
+        raise ValueError(f"voice.default_speaker is {default!r}, but the data has {', '.join(offered)}")
     return default
