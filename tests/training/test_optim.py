@@ -132,3 +132,83 @@ def test_an_average_adopts_rows_that_were_set_anew():
     average.adopt("weight", module.weight, torch.tensor([False, True, False]))
     average.copy_to(module)
     assert module.weight.flatten().tolist() == [1.0, 4.0, 3.0]
+
+
+class Kernels(nn.Module):
+    """The kinds of kernel that a codec has: first and last layer, depthwise, dense, strided, transposed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Conv1d(1, 4, 7, padding=3)
+        self.depthwise = nn.Conv1d(4, 4, 7, padding=3, groups=4)
+        self.dense = nn.utils.parametrizations.weight_norm(nn.Conv1d(4, 6, 3, padding=1))
+        self.transposed = nn.ConvTranspose1d(6, 4, 4, stride=2, padding=1)
+        self.last = nn.Conv1d(4, 1, 7, padding=3)
+
+    def forward(self, x):
+        return self.last(self.transposed(torch.tanh(self.dense(self.depthwise(self.first(x))))))
+
+
+MUON = OptimConfig(kind="muon", lr=1e-3, muon_lr=2e-2, weight_decay=0.1, clip=None)
+
+
+def learn(net: Kernels, optimizer: Optimizer, steps: range) -> None:
+    for step in steps:
+        x = torch.randn(2, 1, 16, generator=torch.Generator().manual_seed(step))
+        (net(x) - 1.0).square().mean().backward()
+        optimizer.step()
+
+
+def test_muon_takes_the_kernels_that_mix_channels_as_matrices_over_the_same_memory():
+    net = Kernels()
+    adamw, muon = Optimizer(net, MUON)._optimizers
+    dense = net.dense.parametrizations.weight.original1
+    flat = [matrix for group in muon.param_groups for matrix in group["params"]]
+    # [in, out, k] of a transposed kernel: the rows are its inputs.
+    assert sorted(list(matrix.shape) for matrix in flat) == [[6, 4 * 3], [6, 4 * 4]]
+    assert {matrix.data_ptr() for matrix in flat} == {dense.data_ptr(), net.transposed.weight.data_ptr()}
+    decayed, plain = ([parameter for parameter in group["params"]] for group in adamw.param_groups)
+    weights = (net.first.weight, net.depthwise.weight, net.last.weight)
+    assert {id(parameter) for parameter in decayed} == {id(weight) for weight in weights}
+    magnitude = net.dense.parametrizations.weight.original0
+    assert any(parameter is magnitude for parameter in plain) and len(plain) == 6  # and five biases
+
+
+def test_a_kernel_moves_as_muon_moves_its_matrix():
+    net = Kernels()
+    optimizer = Optimizer(net, MUON)
+    weight = net.transposed.weight
+    matrix = nn.Parameter(weight.detach().clone().view(6, 16))
+    reference = torch.optim.Muon([matrix], lr=2e-2, momentum=0.95, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    before = weight.detach().clone()
+    for step in range(3):
+        x = torch.randn(2, 1, 16, generator=torch.Generator().manual_seed(step))
+        net(x).square().mean().backward()
+        matrix.grad = weight.grad.clone().view(6, 16)
+        optimizer.step()
+        reference.step()
+        assert torch.equal(weight.detach().view(6, 16), matrix.detach())
+    assert not torch.equal(weight.detach(), before)
+
+
+def test_a_resumed_run_of_kernels_is_the_uninterrupted_one_to_the_bit():
+    whole, first, second = Kernels(), Kernels(), Kernels()
+    learn(whole, Optimizer(whole, MUON), range(6))
+    optimizer = Optimizer(first, MUON)
+    learn(first, optimizer, range(3))
+    saved = copy.deepcopy({"net": first.state_dict(), "optimizer": optimizer.state_dict()})
+    resumed = Optimizer(second, MUON)
+    second.load_state_dict(saved["net"])
+    resumed.load_state_dict(saved["optimizer"])
+    learn(second, resumed, range(3, 6))
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), second.parameters(), strict=True))
+    assert not torch.equal(first.transposed.weight, second.transposed.weight)
+
+
+def test_a_matrix_for_muon_keeps_no_gradient_after_the_step():
+    net = Kernels()
+    optimizer = Optimizer(net, MUON)
+    learn(net, optimizer, range(1))
+    assert all(parameter.grad is None for parameter in net.parameters())
+    assert all(matrix.grad is None for matrix, _ in optimizer._flat)
