@@ -42,12 +42,13 @@ class LocalAttention(nn.Module):
     def forward(self, x_BCT: Tensor) -> Tensor:
         batch, channels, length = x_BCT.shape
         qkv = self.to_qkv(self.norm(x_BCT.transpose(1, 2)))
-        # [B, windows * window, 3 * heads * 64] -> 3 x [B, heads, windows, window, 64]
-        q, k, v = qkv.view(batch, -1, self.window_size, 3, self.num_heads, HEAD_DIM).permute(3, 0, 4, 1, 2, 5)
+        # [B, windows * window, 3 * heads * 64] -> 3 x [B * windows, heads, window, 64]: four dimensions, which is what
+        # the fast kernels and the exporters of attention take.
+        q, k, v = qkv.view(-1, self.window_size, 3, self.num_heads, HEAD_DIM).permute(2, 0, 3, 1, 4)
         angles = self.rel_pos(self.window_size)
         cos, sin = angles.cos(), angles.sin()
         heads = F.scaled_dot_product_attention(_rotate(q, cos, sin), _rotate(k, cos, sin), v)
-        out: Tensor = self.to_out(heads.permute(0, 2, 3, 1, 4).reshape(batch, length, channels))
+        out: Tensor = self.to_out(heads.transpose(1, 2).reshape(batch, length, channels))
         return out.transpose(1, 2) + x_BCT
 
 
