@@ -128,6 +128,12 @@ class Snac(nn.Module):
 
         save_codec(self, folder)
 
+    def fingerprint(self) -> str:
+        """16 hex digits that name what the codes mean (see `weights.fingerprint`)."""
+        from aoede.codec.weights import fingerprint
+
+        return fingerprint(self)
+
     def check_codes(self, codes: Sequence[Tensor]) -> None:
         """Raises ValueError unless codes are one [B, T_k] integer tensor a level, fitting, and in range."""
         config = self.config
