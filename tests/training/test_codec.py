@@ -17,13 +17,13 @@ from aoede.training import LoopConfig, OptimConfig, ScheduleConfig
 from aoede.training.checkpoint import load_checkpoint
 from aoede.training.codec import (
     AdversarialConfig,
-    CodecDataConfig,
     CodecObjective,
     CodecRecipe,
-    SourceConfig,
     train,
 )
+from aoede.training.codec_data import CodecDataConfig, StageConfig
 from aoede.training.recipe import load_recipe
+from aoede.training.recordings import SourceConfig
 
 RATE = 4000
 MODEL = {
@@ -129,7 +129,8 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(manifest: Path, tmp_p
 def test_an_evaluation_tells_distances_and_the_use_of_every_level(manifest: Path, tmp_path: Path) -> None:
     values = CodecObjective(make_recipe(manifest), tmp_path).evaluate(0)
     assert list(values) == [
-        "mel", "stft", "utilisation/level0", "perplexity/level0", "utilisation/level1", "perplexity/level1",
+        "loss", "mel", "stft", "si_sdr",
+        "utilisation/level0", "perplexity/level0", "utilisation/level1", "perplexity/level1",
     ]  # fmt: skip
     assert 0 < values["utilisation/level0"] <= 1 <= values["perplexity/level1"] <= 16
 
@@ -146,7 +147,7 @@ def test_evaluation_changes_nothing(manifest: Path, tmp_path: Path) -> None:
 def test_validation_clips_are_spread_over_the_whole_split(manifest: Path, tmp_path: Path) -> None:
     def levels(count: int) -> list[int]:
         objective = CodecObjective(make_recipe(manifest, data={"valid_clips": count}), tmp_path)
-        return [round(10 * float(row[0, 0])) for row in objective.valid]
+        return [round(10 * float(row[0, 0])) for row in objective.data.valid]
 
     assert levels(4) == [1, 2, 4, 6]
     assert levels(2) == [1, 4]
@@ -156,10 +157,10 @@ def test_validation_clips_are_spread_over_the_whole_split(manifest: Path, tmp_pa
 def test_a_batch_is_a_function_of_the_step_and_never_clips(manifest: Path, tmp_path: Path) -> None:
     recipe = make_recipe(manifest, data={"gain_db": 30.0, "batch": 16})
     objective = CodecObjective(recipe, tmp_path)
-    batches = [objective._batch(step) for step in range(4)]
+    batches = [objective.data.batch(step) for step in range(4)]
     assert batches[0].shape == (16, 1, 256)
     assert all(float(batch.abs().max()) <= 1.0 for batch in batches)
-    assert torch.equal(objective._batch(2), batches[2]) and not torch.equal(batches[0], batches[1])
+    assert torch.equal(objective.data.batch(2), batches[2]) and not torch.equal(batches[0], batches[1])
     peaks = batches[0].abs().amax((1, 2))
     assert float(peaks.max() / peaks.min()) > 2.0  # loud and quiet
 
@@ -180,12 +181,12 @@ def test_a_clip_that_cannot_be_read_is_left_out_and_told(
 ) -> None:
     (tmp_path / "broken.wav").write_bytes(b"RIFF nothing")
     more = tmp_path / "more.jsonl"
-    lines = ({"audio": "broken.wav", "split": "train"}, {"audio": str(manifest.parent / "note0.wav"), "split": "dev"})
+    lines = ({"audio": "broken.wav", "split": "train"}, {"audio": str(manifest.parent / "level0.wav"), "split": "dev"})
     more.write_text("".join(json.dumps(line) + "\n" for line in lines))
     sources = (SourceConfig(manifest=str(manifest)), SourceConfig(manifest=str(more)))
     recipe = make_recipe(manifest, data={"train": sources})
     objective = CodecObjective(recipe, tmp_path)
-    assert len(objective.pool.left_out) == 1
+    assert len(objective.data.pool.left_out) == 1
     told = capsys.readouterr().err
     assert "1 of 9 clips cannot be used" in told and "broken.wav" in told
 
@@ -259,3 +260,89 @@ def test_revived_codes_enter_the_average_whole(manifest: Path, tmp_path: Path) -
     with objective.average.applied(objective.codec):
         for level, weight in zip(objective.codec.quantizer.levels, weights, strict=True):
             assert torch.equal(level.codebook.weight, weight)
+
+
+def test_weights_scaled_to_quiet_sound_learn_faster(tmp_path: Path) -> None:
+    time = np.arange(RATE) / RATE
+    for number in range(4):  # as quiet as speech, and a third of it pauses
+        hum = 0.06 * np.sin(2 * np.pi * 100 * 1.1**number * time) * np.clip(np.sin(2 * np.pi * 3 * time), 0, 1)
+        save_audio(tmp_path / "hum" / f"{number}.wav", hum.astype(np.float32), RATE)
+
+    def reached(scale: bool) -> float:
+        recipe = make_recipe(tmp_path / "hum", scale_init=scale, quantize_from=1000, data={"valid_share": 0.2})
+        objective = CodecObjective(recipe, tmp_path)
+        mel = [objective.train_step(step)["mel"] for step in range(40)]
+        return sum(mel[30:]) / 10
+
+    assert reached(True) < 0.75 * reached(False)
+
+
+def test_waveform_and_stft_are_learned_where_they_are_the_objective(manifest: Path, tmp_path: Path) -> None:
+    recipe = make_recipe(manifest, steps=20, objective="l1_stft", stft_windows=(64, 128), stft_weight=0.5)
+    train(recipe, tmp_path)
+    found = rows(tmp_path, "train")
+    assert "mel" not in found[0] and sum(row["loss"] for row in found[-5:]) < 0.9 * sum(r["loss"] for r in found[:5])
+    for row in found:  # the quantizer's terms have the weights 1 and 0.25
+        parts = row["l1"] + 0.5 * row["stft"] + row["codebook"] + 0.25 * row["commitment"]
+        assert row["loss"] == pytest.approx(parts, rel=1e-5)
+
+
+def test_fine_tuning_tells_how_far_it_is_from_its_baseline(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = train(make_recipe(manifest, steps=5), tmp_path / "first")
+    loop = LoopConfig(steps=20, eval_every=10, eval_at_start=True, best_metric="loss", tensorboard=False)
+    recipe = make_recipe(manifest, init=str(first), decoder_only=True, objective="l1_stft", loop=loop)
+    recipe = replace(recipe, stft_windows=(64, 128), optim=OptimConfig(lr=1e-3))
+    export = train(recipe, tmp_path / "second")
+    baseline, *later = rows(tmp_path / "second", "eval")
+    changes = rows(tmp_path / "second", "change")
+    assert baseline["step"] == 0 and [row["step"] for row in changes] == [10, 20]
+    for row, change in zip(later, changes, strict=True):
+        assert change["loss"] == pytest.approx(row["loss"] / baseline["loss"] - 1)
+    best = min(later, key=lambda row: row["loss"])
+    told = capsys.readouterr().err
+    assert f"exported step {best['step']}; validation before the first step -> after it" in told
+    change = best["loss"] / baseline["loss"] - 1
+    assert f"loss {best['loss']:.4g} (from {baseline['loss']:.4g}, {change:+.1%})" in told
+    # The metric chosen by is the exported codec's own.
+    reached = CodecObjective(replace(recipe, init=str(export)), tmp_path / "third").evaluate(0)
+    assert reached["loss"] == pytest.approx(best["loss"], rel=1e-5)
+
+
+def test_a_run_with_a_growing_curriculum_and_turned_phases_resumes_to_the_bit(manifest: Path, tmp_path: Path) -> None:
+    recipe = with_everything(manifest)
+    stages = (
+        StageConfig(epoch=0.25, segment_seconds=0.1, batch=3),
+        StageConfig(step=9, segment_seconds=0.128, batch=2),
+    )
+    recipe = replace(recipe, data=replace(recipe.data, curriculum=stages, phase="rotation"))
+    train(recipe, tmp_path / "whole")
+    half = tmp_path / "whole" / "checkpoints" / "step-00000007"
+    train(recipe, tmp_path / "rest", resume=str(half))
+    whole, rest = (load_checkpoint(tmp_path / run / "checkpoints" / "step-00000012") for run in ("whole", "rest"))
+    assert_same(whole["objective"], rest["objective"])
+
+
+def test_products_in_bfloat16_follow_the_same_path_and_codes_do_not_depend_on_them(
+    manifest: Path, tmp_path: Path
+) -> None:
+    critics = AdversarialConfig(start=1, discriminators=CRITICS)
+    runs = []
+    for precision in ("float32", "bfloat16"):
+        objective = CodecObjective(make_recipe(manifest, adversarial=critics, precision=precision), tmp_path)
+        first = objective.evaluate(0)
+        runs.append([first, *(objective.train_step(step) for step in range(4))])
+        assert all(parameter.dtype == torch.float32 for parameter in objective.codec.parameters())
+    exact, rough = runs
+    assert exact[0] == rough[0]  # evaluation is in float32
+    for a, b in zip(exact[1:], rough[1:], strict=True):
+        assert a.keys() == b.keys()
+        assert b["mel"] == pytest.approx(a["mel"], rel=0.1) and b["mel"] != a["mel"]
+
+
+def test_stft_windows_that_cannot_be_are_refused(manifest: Path) -> None:
+    with pytest.raises(ValueError, match=r"stft_windows \(\): name at least one"):
+        make_recipe(manifest, stft_windows=())
+    with pytest.raises(ValueError, match="each a multiple of 4 samples"):
+        make_recipe(manifest, stft_windows=(1024, 30))

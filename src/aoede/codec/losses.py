@@ -63,6 +63,17 @@ def stft_loss(audio_hat: Tensor, audio: Tensor, windows: Sequence[int] = (2048, 
     return loss
 
 
+def si_sdr(audio_hat: Tensor, audio: Tensor) -> Tensor:
+    """Scale-invariant signal-to-distortion ratio of each item in dB, [B, 1, T] -> [B], means removed (Le Roux et al.
+    2019). A silent item counts as 0 dB."""
+    target, heard = (x[:, 0].double() - x[:, 0].double().mean(-1, keepdim=True) for x in (audio, audio_hat))
+    energy = target.square().sum(-1, keepdim=True)
+    scaled = target * (heard * target).sum(-1, keepdim=True) / energy.clamp(min=1e-12)
+    error = (heard - scaled).square().sum(-1)
+    ratio = 10.0 * torch.log10(scaled.square().sum(-1).clamp(min=1e-12) / error.clamp(min=1e-12))
+    return torch.where(energy[:, 0] > 1e-12, ratio, 0.0)
+
+
 def magnitudes(audio: Tensor, window: int) -> Tensor:
     """[B, 1, T] -> [B, window / 2 + 1, N], hop window / 4, edges reflected (zeros where the audio is too short)."""
     flat = audio[:, 0]

@@ -1,17 +1,20 @@
 """The codec's objective: audio in, the same audio out, through a few integers.
 
-Owns the recipe and the step: reconstruction (mel) from the first step, quantizer losses, dead codes revived, and from
-`adversarial.start` on two alternating players (Kumar et al. 2023). Logs utilisation and perplexity of every level.
-Knows nothing of token ids or text.
+Owns the recipe and the step: reconstruction (mel, or waveform and STFT) from the first step, quantizer losses, dead
+codes revived, and from `adversarial.start` on two alternating players (Kumar et al. 2023). Logs utilisation and
+perplexity of every level. Several processes share each batch and make one update. Knows nothing of token ids or text;
+`codec_data.py` says which audio a step sees.
 """
 
-from dataclasses import dataclass, field
+import sys
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from aoede.codec import NoiseSource, Snac, SnacConfig
 from aoede.codec.discriminators import DiscriminatorConfig, Discriminators
@@ -22,53 +25,16 @@ from aoede.codec.losses import (
     discriminator_loss,
     feature_matching_loss,
     mel_loss,
+    si_sdr,
     stft_loss,
 )
+from aoede.codec.quantize import Quantized
 from aoede.codec.revival import CodeRevival, code_statistics
-from aoede.data import Clip, load_manifest
-from aoede.training import loop
-from aoede.training.audio_pool import AudioPool
+from aoede.training import distributed, loop
+from aoede.training.codec_data import CodecData, CodecDataConfig
 from aoede.training.loop import LoopConfig
 from aoede.training.optim import EMA, OptimConfig, Optimizer
 from aoede.training.schedule import ScheduleConfig, factor
-
-
-@dataclass(frozen=True, kw_only=True)
-class SourceConfig:
-    """Recordings to learn from."""
-
-    manifest: str
-    """What `aoede.data.load_manifest` reads."""
-
-    sources: tuple[str, ...] = ()
-    """Only these values of the manifest's `source`; empty takes all."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CodecDataConfig:
-    """Which audio, and how it is cut."""
-
-    train: tuple[SourceConfig, ...]
-    train_split: str | None = "train"
-    valid_split: str = "dev"
-    """Split of the same manifests on which every evaluation is made: one fixed set, one fixed length."""
-
-    segment_seconds: float = 0.512
-    batch: int = 8
-    valid_seconds: float = 2.0
-    valid_clips: int = 64
-    """Spread evenly over the validation split; 0 takes all."""
-
-    gain_db: float = 6.0
-    """Segments are scaled by a random gain in this range, up or down, never into clipping."""
-
-    def __post_init__(self) -> None:
-        if not self.train:
-            raise ValueError("data.train lists no manifest: name at least one")
-        if self.segment_seconds <= 0 or self.batch < 1 or self.valid_seconds <= 0:
-            raise ValueError("segment_seconds and valid_seconds must be above 0, and batch 1 or more")
-        if self.valid_clips < 0:
-            raise ValueError(f"valid_clips is {self.valid_clips}, but must be 0 (all) or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +75,21 @@ class CodecRecipe:
 
     optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=6e-4, betas=(0.8, 0.99), clip=10.0))
     schedule: ScheduleConfig = field(default_factory=lambda: ScheduleConfig(kind="exponential"))
+    objective: Literal["mel", "l1_stft"] = "mel"
+    """What a reconstruction is judged by: log-mel spectra on several scales, or the waveform itself and linear spectra
+    on several scales, the lighter mode that fine-tuning often takes. Critics may be added to either."""
+
     mel: MelLossConfig = field(default_factory=MelLossConfig)
     mel_weight: float = 15.0
+    l1_weight: float = 1.0
+    """Of `l1_stft`: mean absolute difference of the samples."""
+
+    stft_weight: float = 1.0
+    """Of `l1_stft`: magnitudes and their logarithms, the mean over `stft_windows`."""
+
+    stft_windows: tuple[int, ...] = (1024, 2048, 4096)
+    """In samples; the hop is a quarter of each."""
+
     codebook_weight: float = 1.0
     commitment_weight: float = 0.25
     adversarial: AdversarialConfig | None = None
@@ -123,7 +102,11 @@ class CodecRecipe:
     """Share of segments that are not quantized after that."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """`auto` takes a GPU where there is one."""
+    """`auto` takes a GPU where there is one; under torchrun each process takes its own."""
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """`bfloat16`: the products of encoder, decoder and critics (autocast). Weights, quantizer, losses and evaluation
+    stay float32, so a code never depends on it."""
 
     ema: float = 0.999
     revive_every: int = 20
@@ -132,6 +115,8 @@ class CodecRecipe:
     def __post_init__(self) -> None:
         if not 0.0 <= self.bypass < 1.0:
             raise ValueError(f"bypass is {self.bypass}, but must lie in [0, 1)")
+        if not self.stft_windows or any(window < 4 or window % 4 for window in self.stft_windows):
+            raise ValueError(f"stft_windows {self.stft_windows}: name at least one, each a multiple of 4 samples")
         if self.decoder_only and self.init is None:
             raise ValueError("decoder_only keeps the encoder of an existing codec: name its folder with init")
         if self.decoder_only and (self.bypass or self.quantize_from):
@@ -151,8 +136,13 @@ class CodecRecipe:
 
 
 def train(recipe: CodecRecipe, out_dir: str | Path, resume: str = "auto") -> Path:
-    """Trains a codec; see `loop.run` for the folder and the result."""
-    return loop.run(CodecObjective(recipe, Path(out_dir)), recipe.loop, out_dir, resume, recipe=recipe)
+    """Trains a codec; see `loop.run` for the folder and the result. Under torchrun, call it in every process."""
+    with distributed.group(recipe.device) as device:
+        objective = CodecObjective(recipe, Path(out_dir), device)
+        if distributed.is_main():
+            for line in objective.describe():
+                print(line, file=sys.stderr)
+        return loop.run(objective, recipe.loop, out_dir, resume, recipe=recipe)
 
 
 class CodecObjective:
@@ -160,59 +150,67 @@ class CodecObjective:
 
     name = "codec"
 
-    def __init__(self, recipe: CodecRecipe, out_dir: Path) -> None:
+    def __init__(self, recipe: CodecRecipe, out_dir: Path, device: torch.device | None = None) -> None:
+        """`device` is this process's own, which `distributed.group` gives; None is for a process alone."""
         self.recipe = recipe
+        self.device = device if device is not None else distributed.device_of(recipe.device)
         torch.manual_seed(recipe.loop.seed)
         codec = Snac.from_pretrained(recipe.init) if recipe.init is not None else Snac(recipe.codec_config())
         self.config = codec.config
-        frames = recipe.data.segment_seconds * self.config.sample_rate / self.config.pad_multiple
-        self.segment = max(1, round(frames)) * self.config.pad_multiple
-        self.device = torch.device(
-            ("cuda" if torch.cuda.is_available() else "cpu") if recipe.device == "auto" else recipe.device
-        )
         self.codec = codec.train().to(self.device)
         if recipe.decoder_only:
             self.codec.encoder.requires_grad_(False)
             self.codec.quantizer.requires_grad_(False)
-        self.pool = AudioPool.build(self._clips(recipe.data.train_split), self.config.sample_rate, out_dir / "cache")
+        self.data = CodecData(
+            recipe.data, sample_rate=self.config.sample_rate, multiple=self.config.pad_multiple,
+            seed=recipe.loop.seed, cache=out_dir / "cache",
+        )  # fmt: skip
         if recipe.scale_init and recipe.init is None:
-            scale_to_data(self.codec, self._loud_batch().to(self.device))
+            scale_to_data(self.codec, self.data.loud_batch().to(self.device))
+        distributed.broadcast(self.codec)
         self.optimizer = Optimizer(self.codec, recipe.optim)
         self.revival = CodeRevival(self.codec.quantizer, every=recipe.revive_every)
         self.average = EMA(self.codec, recipe.ema)
         if recipe.adversarial is not None:
             shortest = recipe.adversarial.discriminators.min_samples
-            if self.segment < shortest:
+            segment = min(stage.samples for stage in self.data.stages)
+            if segment < shortest:
                 raise ValueError(
-                    f"segments of {self.segment} samples are too short for the discriminators, which need {shortest}: "
+                    f"segments of {segment} samples are too short for the discriminators, which need {shortest}: "
                     f"set data.segment_seconds to {shortest / self.config.sample_rate:.3f} or more, or take smaller "
                     "fft_sizes and periods"
                 )
             self.critics = Discriminators(recipe.adversarial.discriminators).to(self.device)
+            distributed.broadcast(self.critics)
             self.critics_optimizer = Optimizer(self.critics, recipe.adversarial.optim)
-        held = self._clips(recipe.data.valid_split)
-        wanted = min(recipe.data.valid_clips or len(held), len(held))
-        held = [held[index * len(held) // wanted] for index in range(wanted)]
-        valid = AudioPool.build(held, self.config.sample_rate, out_dir / "cache")
-        self.valid = valid.heads(round(recipe.data.valid_seconds * self.config.sample_rate))
+
+    def describe(self) -> list[str]:
+        """Lines that tell a person what is about to happen."""
+        processes = distributed.world_size()
+        lines = self.data.describe(self.recipe.loop.steps)
+        if processes > 1:
+            lines.append(f"{processes} processes share every batch; one update of all of them a step")
+        return lines
 
     def train_step(self, step: int) -> dict[str, float]:
         """One update of the codec, after one of the critics where they play."""
         recipe = self.recipe
-        audio = self._batch(step).to(self.device)
+        audio = self.data.batch(step).to(self.device)
         noise = NoiseSource("seeded", seed=step)
         generator = torch.Generator().manual_seed(recipe.loop.seed * 1_000_003 + step)
         quantizing = step >= recipe.quantize_from
         train_codes = quantizing and not recipe.decoder_only
-        bypass = torch.rand(len(audio), generator=generator) < (recipe.bypass if quantizing else 2.0)
-        audio_hat, quantized = self.codec.reconstruct(audio, noise, bypass.to(self.device))
-        mel = mel_loss(audio_hat, audio, self.config.sample_rate, recipe.mel)
-        loss = recipe.mel_weight * mel
+        # Drawn for the batch of all processes, of which this one has a part: what is drawn after it is then the same.
+        whole = self.data.stage(step).batch
+        bypass = torch.rand(whole, generator=generator) < (recipe.bypass if quantizing else 2.0)
+        bypass = bypass[distributed.share(whole)].to(self.device)
+        audio_hat, quantized = self._reconstruct(audio, noise, bypass)
+        loss, terms = self._distance(audio_hat, audio)
         if train_codes:
             loss = loss + recipe.codebook_weight * quantized.codebook_loss
             loss = loss + recipe.commitment_weight * quantized.commitment_loss
         values: dict[str, Tensor | float] = {
-            "mel": mel,
+            **terms,
             "codebook": quantized.codebook_loss,
             "commitment": quantized.commitment_loss,
         }
@@ -221,19 +219,23 @@ class CodecObjective:
         if playing is not None and step >= playing.start and step % playing.every == 0:
             values["critics"] = self._train_critics(audio_hat.detach(), audio, scale)
             self.critics.requires_grad_(False)
-            scores, features = self.critics(audio_hat)
-            with torch.no_grad():
-                _, targets = self.critics(audio)
+            with self._autocast():
+                scores, features = self.critics(audio_hat)
+                with torch.no_grad():
+                    _, targets = self.critics(audio)
             self.critics.requires_grad_(True)
-            values["adversarial"] = adversarial = adversarial_loss(scores)
-            values["feature_matching"] = matching = feature_matching_loss(features, targets)
+            values["adversarial"] = adversarial = adversarial_loss(_floats(scores))
+            matching = feature_matching_loss([_floats(f) for f in features], [_floats(f) for f in targets])
+            values["feature_matching"] = matching
             loss = loss + playing.weight * adversarial + playing.feature_weight * matching
         loss.backward()  # type: ignore[no-untyped-call]
+        distributed.average_gradients(self.optimizer.parameters)
         values |= {"loss": loss, "grad_norm": self.optimizer.step(scale), "lr": recipe.optim.lr * scale}
+        seen = _of_all(quantized)
         if train_codes:
-            values["revived"] = float(self.revival.update(self.codec.quantizer, quantized, generator))
+            values["revived"] = float(self.revival.update(self.codec.quantizer, seen, generator))
         elif not recipe.decoder_only:
-            self.revival.observe(quantized)
+            self.revival.observe(seen)
         self.average.update(self.codec)
         if train_codes:
             for index, rows in enumerate(self.revival.replaced):
@@ -241,29 +243,58 @@ class CodecObjective:
                 self.average.adopt(f"quantizer.quantizers.{index}.codebook.weight", weight, rows)
         return {name: float(v.detach()) if isinstance(v, Tensor) else v for name, v in values.items()}
 
+    def _reconstruct(self, audio: Tensor, noise: NoiseSource, bypass: Tensor) -> tuple[Tensor, Quantized]:
+        if self.recipe.precision == "float32":
+            return self.codec.reconstruct(audio, noise, bypass)
+        with self._autocast():
+            latents = self.codec.encoder(audio)
+        quantized = self.codec.quantizer(latents.float(), bypass)
+        with self._autocast():
+            audio_hat = self.codec.decoder(quantized.latents, noise)
+        return audio_hat.float(), quantized
+
+    def _distance(self, audio_hat: Tensor, audio: Tensor) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """How far a reconstruction is from the recording, weighted, and the parts of it."""
+        recipe = self.recipe
+        if recipe.objective == "mel":
+            mel = mel_loss(audio_hat, audio, self.config.sample_rate, recipe.mel)
+            return recipe.mel_weight * mel, {"mel": mel}
+        l1 = F.l1_loss(audio_hat, audio)
+        stft = stft_loss(audio_hat, audio, recipe.stft_windows) / len(recipe.stft_windows)
+        return recipe.l1_weight * l1 + recipe.stft_weight * stft, {"l1": l1, "stft": stft}
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
+
     def _train_critics(self, audio_hat: Tensor, audio: Tensor, scale: float) -> Tensor:
-        scores_hat, _ = self.critics(audio_hat)
-        scores, _ = self.critics(audio)
-        loss = discriminator_loss(scores_hat, scores)
+        with self._autocast():
+            scores_hat, _ = self.critics(audio_hat)
+            scores, _ = self.critics(audio)
+        loss = discriminator_loss(_floats(scores_hat), _floats(scores))
         loss.backward()  # type: ignore[no-untyped-call]
+        distributed.average_gradients(self.critics_optimizer.parameters)
         self.critics_optimizer.step(scale)
         return loss.detach()
 
     def evaluate(self, step: int) -> dict[str, float]:
-        """Distances on the fixed validation set with the averaged weights, and how its codes are used."""
+        """Distances on the fixed validation set with the averaged weights, and how its codes are used.
+
+        `loss` is the recipe's own distance; `mel` and `stft` have fixed windows, so that recipes compare.
+        """
         config = self.config
-        mel, stft, codes = 0.0, 0.0, []
+        sums, codes = dict.fromkeys(("loss", "mel", "stft", "si_sdr"), 0.0), []
         with self.average.applied(self.codec), torch.no_grad():
             self.codec.eval()
-            batches = self.valid.split(8)
-            for batch in batches:
+            for batch in self.data.valid.split(8):
                 audio = batch.to(self.device)
                 audio_hat, some = self.codec(audio)
-                mel += float(mel_loss(audio_hat, audio, config.sample_rate)) * len(audio)
-                stft += float(stft_loss(audio_hat, audio)) * len(audio)
+                sums["loss"] += float(self._distance(audio_hat, audio)[0]) * len(audio)
+                sums["mel"] += float(mel_loss(audio_hat, audio, config.sample_rate)) * len(audio)
+                sums["stft"] += float(stft_loss(audio_hat, audio)) * len(audio)
+                sums["si_sdr"] += float(si_sdr(audio_hat, audio).sum())
                 codes.append([level.reshape(-1) for level in some])
             self.codec.train()
-        values = {"mel": mel / len(self.valid), "stft": stft / len(self.valid)}
+        values = {name: total / len(self.data.valid) for name, total in sums.items()}
         for index, level in enumerate(zip(*codes, strict=True)):
             used, perplexity = code_statistics(torch.cat(level), config.codebook_size)
             values |= {f"utilisation/level{index}": used, f"perplexity/level{index}": perplexity}
@@ -296,24 +327,17 @@ class CodecObjective:
         with self.average.applied(self.codec):
             self.codec.save_pretrained(directory)
 
-    def _clips(self, split: str | None) -> list[Clip]:
-        clips: list[Clip] = []
-        for source in self.recipe.data.train:
-            splits = None if split is None else [split]
-            clips += load_manifest(source.manifest, text=None, splits=splits, sources=source.sources or None)
-        if not clips:
-            raise ValueError(f"split {split!r} of the manifests holds no clips")
-        return clips
 
-    def _loud_batch(self) -> Tensor:
-        """Segments to scale the first weights by; most recordings begin and end in silence, so many are looked at."""
-        audio = self.pool.crops(64, self.segment, np.random.default_rng(self.recipe.loop.seed))
-        return audio[audio.square().mean((1, 2)).argsort(descending=True)[:16]]
+def _floats(tensors: list[Tensor]) -> list[Tensor]:
+    return [tensor.float() for tensor in tensors]
 
-    def _batch(self, step: int) -> Tensor:
-        data = self.recipe.data
-        generator = np.random.default_rng([self.recipe.loop.seed, step])
-        audio = self.pool.crops(data.batch, self.segment, generator)
-        gains = 10.0 ** (torch.from_numpy(generator.uniform(-data.gain_db, data.gain_db, data.batch)).float() / 20.0)
-        peaks = audio.abs().amax((1, 2)).clamp(min=1e-4)
-        return audio * torch.minimum(gains, 1.0 / peaks)[:, None, None]
+
+def _of_all(quantized: Quantized) -> Quantized:
+    """What the levels looked up in the batch of all processes: every one of them revives the same codes."""
+    if distributed.world_size() == 1:
+        return quantized
+    return replace(
+        quantized,
+        codes=[distributed.gather_rows(codes) for codes in quantized.codes],
+        projected=[distributed.gather_rows(vectors) for vectors in quantized.projected],
+    )

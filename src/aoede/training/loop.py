@@ -2,13 +2,15 @@
 
 Owns everything about a run that is the same for every objective. Knows nothing of models, data or losses: an objective
 takes a step and returns numbers. Folder of a run: `recipe.yaml`, `metrics.jsonl`, `tensorboard/`, `curves.png`,
-`checkpoints/step-XXXXXXXX/`, `export/`.
+`checkpoints/step-XXXXXXXX/`, `export/`. Of several processes (`distributed.py`) every one runs this loop in step, and
+rank 0 alone writes and shows.
 """
 
 import math
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -18,7 +20,8 @@ import yaml
 from tqdm import tqdm
 
 from aoede.training import checkpoint as ckpt
-from aoede.training.metrics import Meter, MetricsLog, plot_curves
+from aoede.training import distributed
+from aoede.training.metrics import Meter, MetricsLog, against, changes, plot_curves, read_log
 from aoede.training.recipe import differences, dump_recipe
 from aoede.training.stop import Stop, locked
 
@@ -29,10 +32,12 @@ class Objective(Protocol):
     name: str
 
     def train_step(self, step: int) -> dict[str, float]:
-        """Do one update (forward, backward, optimiser). The batch is a pure function of (seed, step)."""
+        """Do one update (forward, backward, optimiser). The batch is a pure function of (seed, step); in several
+        processes each takes its share of it, and the loop averages the numbers."""
 
     def evaluate(self, step: int) -> dict[str, float]:
-        """Numbers on the evaluation split; may draw random numbers, the loop restores the generators after it."""
+        """Numbers on the evaluation split; may draw random numbers, the loop restores the generators after it. Of
+        several processes, those of rank 0 count."""
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a later process needs: tensors, numbers, strings, lists, tuples and dicts only."""
@@ -53,7 +58,7 @@ class LoopConfig:
     seed: int = 0
     eval_every: int = 500
     eval_at_start: bool = False
-    """Evaluate before the first step too: the line to beat."""
+    """Evaluate before the first step too: the baseline, shown beside every later figure."""
 
     checkpoint_every: int = 500
     keep: int = 2
@@ -106,7 +111,7 @@ def run(
     out.mkdir(parents=True, exist_ok=True)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    with locked(out):
+    with locked(out) if distributed.is_main() else nullcontext():
         return _Run(objective, config, out, resume, recipe).go()
 
 
@@ -138,23 +143,29 @@ class _Run:
         self.step = 0
         self.best: float | None = None
         self.best_step: int | None = None
+        self.baseline: dict[str, float] = {}
+        """What evaluation gave before the first step; empty where nobody asked for it."""
         self.seconds_before = 0.0
         self.recipe_text = dump_recipe(recipe) if recipe is not None else None
-        ckpt.sweep(self.checkpoints)
-        ckpt.seed_everything(config.seed)
+        if distributed.is_main():
+            ckpt.sweep(self.checkpoints)
+        # Ranks draw different numbers (dropout, say); what must be equal on all is a function of (seed, step).
+        ckpt.seed_everything(config.seed + 7919 * distributed.rank())
         self._resume(resume)
-        if recipe is not None:
+        if recipe is not None and distributed.is_main():
             dump_recipe(recipe, out / "recipe.yaml")
 
     def go(self) -> Path:
         config = self.config
         stop = Stop(config.max_minutes)
-        log = MetricsLog(self.out, start_step=self.step, tensorboard=config.tensorboard)
+        log = None
+        if distributed.is_main():
+            log = MetricsLog(self.out, start_step=self.step, tensorboard=config.tensorboard)
         bar = tqdm(
             total=config.steps, initial=self.step, desc=self.objective.name, unit="step", smoothing=0.05,
-            mininterval=0.5 if sys.stderr.isatty() else 30.0, dynamic_ncols=True,
+            mininterval=0.5 if sys.stderr.isatty() else 30.0, dynamic_ncols=True, disable=log is None,
         )  # fmt: skip
-        if log.notice:
+        if log is not None and log.notice:
             bar.write(log.notice, file=sys.stderr)
         self.started = time.monotonic()
         row_seconds, row_steps = 0.0, 0
@@ -162,9 +173,9 @@ class _Run:
             with stop.listening():
                 if self.step == 0 and config.eval_at_start:
                     self._evaluate(log, bar)
-                while self.step < config.steps and stop.reason() is None:
+                while self.step < config.steps and not distributed.any_rank(stop.reason() is not None):
                     begun = time.monotonic()
-                    values = self.objective.train_step(self.step)
+                    values = distributed.mean_values(self.objective.train_step(self.step))
                     row_seconds += time.monotonic() - begun
                     self._check(values, log)
                     self.step += 1
@@ -173,7 +184,8 @@ class _Run:
                     bar.update()
                     if self.step % config.log_every == 0 or self.step == config.steps:
                         means = self.meter.take() | {"steps_per_second": row_steps / max(row_seconds, 1e-9)}
-                        log.write(self.step, "train", means)
+                        if log is not None:
+                            log.write(self.step, "train", means)
                         shown: dict[str, object] = {k: f"{means[k]:.4g}" for k in ("loss", "lr") if k in means}
                         bar.set_postfix(shown, refresh=False)
                         row_seconds, row_steps = 0.0, 0
@@ -185,18 +197,25 @@ class _Run:
                     self._save()
         finally:
             bar.close()
-            log.close()
-        self._plot()
+            if log is not None:
+                log.close()
+        if log is not None:
+            self._plot()
         if self.step < config.steps:
+            distributed.barrier()  # rank 0 has written it
             path = ckpt.latest_checkpoint(self.checkpoints)
             assert path is not None
-            print(
-                f"{stop.reason()}: stopped after step {self.step:,} of {config.steps:,}, checkpoint {path}\n"
-                f"the same command with --out {self.out} goes on from there",
-                file=sys.stderr,
-            )
+            if log is not None:
+                print(
+                    f"{stop.reason() or 'another process ended'}: stopped after step {self.step:,} of "
+                    f"{config.steps:,}, checkpoint {path}\nthe same command with --out {self.out} goes on from there",
+                    file=sys.stderr,
+                )
             return path
-        return self._export()
+        if log is not None:
+            self._export()
+            self._tell_improvement()
+        return self.out / "export"
 
     def _resume(self, resume: str) -> None:
         latest = ckpt.latest_checkpoint(self.checkpoints)
@@ -222,9 +241,18 @@ class _Run:
         self.meter.load_state_dict(loop["meter"])
         self.step, self.best, self.best_step = loop["step"], loop["best"], loop["best_step"]
         self.seconds_before = loop["seconds"]
+        self.baseline = loop.get("baseline") or {}
         if path.resolve().parent != self.checkpoints.resolve():
             self.best_step = None  # that checkpoint stays in the other run's folder
-        ckpt.restore_random_states(state["random"])
+        others = state.get("random_of_ranks", [])
+        if distributed.is_main():
+            ckpt.restore_random_states(state["random"])
+        elif distributed.rank() < len(others):
+            ckpt.restore_random_states(others[distributed.rank()])
+        else:  # fewer processes wrote it: this one's numbers begin anew, and differently at every step
+            ckpt.seed_everything(self.config.seed + 7919 * distributed.rank() + self.step)
+        if not distributed.is_main():
+            return
         print(f"resuming {self.out} from {path.name}", file=sys.stderr)
         saved = path / "recipe.yaml"
         if self.recipe_text is not None and saved.is_file():
@@ -233,14 +261,20 @@ class _Run:
             ):
                 print(f"  changed since: {line}", file=sys.stderr)
 
-    def _evaluate(self, log: MetricsLog, bar: "tqdm[Any]") -> bool:
+    def _evaluate(self, log: MetricsLog | None, bar: "tqdm[Any]") -> bool:
         """Evaluate and log; True where this is the best so far."""
         states = ckpt.random_states()
-        values = {name: float(value) for name, value in self.objective.evaluate(self.step).items()}
+        measured = {name: float(value) for name, value in self.objective.evaluate(self.step).items()}
+        values: dict[str, float] = distributed.from_main(measured)
         ckpt.restore_random_states(states)
-        log.write(self.step, "eval", values)
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-        bar.write(f"step {self.step:,}  eval  {shown}", file=sys.stderr)
+        if log is not None:
+            log.write(self.step, "eval", values)
+            if self.baseline:
+                log.write(self.step, "change", changes(values, self.baseline))
+            shown = "  ".join(against(name, value, self.baseline.get(name)) for name, value in values.items())
+            bar.write(f"step {self.step:,}  eval  {shown}", file=sys.stderr)
+        if self.step == 0:
+            self.baseline = values
         name = self.config.best_metric
         if name is None:
             return False
@@ -254,10 +288,11 @@ class _Run:
         self.best, self.best_step = values[name], self.step
         return True
 
-    def _check(self, values: Mapping[str, float], log: MetricsLog) -> None:
+    def _check(self, values: Mapping[str, float], log: MetricsLog | None) -> None:
         for name, value in values.items():
             if name.split("/")[0] in ("loss", "grad_norm") and not math.isfinite(value):
-                log.write(self.step + 1, "train", {key: float(number) for key, number in values.items()})
+                if log is not None:
+                    log.write(self.step + 1, "train", {key: float(number) for key, number in values.items()})
                 last = ckpt.latest_checkpoint(self.checkpoints)
                 kept = f"the last good checkpoint is {last}" if last else "there is no checkpoint yet"
                 raise NonFiniteLoss(
@@ -266,11 +301,17 @@ class _Run:
                 )
 
     def _save(self) -> None:
+        states = distributed.from_all(ckpt.random_states())
+        if not distributed.is_main():
+            return
         loop = {
             "objective": self.objective.name, "step": self.step, "meter": self.meter.state_dict(), "best": self.best,
             "best_step": self.best_step, "seconds": self.seconds_before + time.monotonic() - self.started,
+            "baseline": self.baseline,
         }  # fmt: skip
-        state = {"loop": loop, "objective": self.objective.state_dict(), "random": ckpt.random_states()}
+        state = {"loop": loop, "objective": self.objective.state_dict(), "random": states[0]}
+        if len(states) > 1:
+            state["random_of_ranks"] = states
         ckpt.save_checkpoint(self.checkpoints, self.step, state, self.recipe_text)
         protect = () if self.best_step is None else (self.best_step,)
         ckpt.prune_checkpoints(self.checkpoints, self.config.keep, protect)
@@ -281,10 +322,21 @@ class _Run:
         except ImportError:
             print("matplotlib is not installed, no curves drawn; pip install 'aoede[plot]' adds it", file=sys.stderr)
 
-    def _export(self) -> Path:
+    def _export(self) -> None:
         target = self.out / "export"
         if self.best_step is not None and self.best_step != self.step:
             export_checkpoint(self.objective, self.out, target, str(self.checkpoints / f"step-{self.best_step:08d}"))
         else:
             self.objective.export(target)
-        return target
+
+    def _tell_improvement(self) -> None:
+        """What was exported, beside the baseline; says nothing where none was measured."""
+        exported = self.best_step if self.best_step is not None else self.step
+        found = [row for row in read_log(self.out / "metrics.jsonl") if row["phase"] == "eval"]
+        last = next((row for row in reversed(found) if row["step"] == exported), None)
+        if not self.baseline or last is None or exported == 0:
+            return
+        print(f"exported step {exported:,}; validation before the first step -> after it", file=sys.stderr)
+        for name, value in last.items():
+            if name in self.baseline and isinstance(value, float | int):
+                print(f"  {against(name, float(value), self.baseline[name])}", file=sys.stderr)

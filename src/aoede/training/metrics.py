@@ -1,6 +1,7 @@
 """Metrics: means between two rows, `metrics.jsonl`, TensorBoard, and curves at the end.
 
 Owns what a run writes about itself. One JSON row a phase and step: `{"step": 100, "phase": "train", "loss": 3.2, ...}`.
+Phases: `train`, `eval`, and `change`, which is how far `eval` has moved from the row of step 0 (-0.2 is a fifth less).
 On resume the rows after the checkpoint's step are cut away, so the log reads as one uninterrupted run. Knows nothing of
 what the numbers mean, except that a name's part before the first `/` is the panel it is drawn in.
 """
@@ -36,6 +37,19 @@ class Meter:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._sums, self._counts = dict(state["sums"]), dict(state["counts"])
+
+
+def changes(values: Mapping[str, float], baseline: Mapping[str, float]) -> dict[str, float]:
+    """`value / baseline - 1` of every number; those whose baseline is not above 0 (decibels, say) have no ratio."""
+    return {name: value / baseline[name] - 1.0 for name, value in values.items() if baseline.get(name, 0.0) > 0.0}
+
+
+def against(name: str, value: float, baseline: float | None) -> str:
+    """A number and where it came from, for a person: `mel 1.21 (from 1.52, -20.4%)`."""
+    if baseline is None:
+        return f"{name} {value:.4g}"
+    change = changes({name: value}, {name: baseline}).get(name)
+    return f"{name} {value:.4g} (from {baseline:.4g}{'' if change is None else f', {change:+.1%}'})"
 
 
 class MetricsLog:
@@ -102,6 +116,8 @@ def truncate_log(path: str | Path, step: int) -> None:
 def plot_curves(log: str | Path, image: str | Path) -> bool:
     """Draw a log: one panel a name's first part (`loss/C` and `loss/M` share one), training thin, evaluation dotted.
 
+    Where evaluation began before the first step, that baseline is a dashed line, and the label tells the change since.
+
     Returns:
         False where there is nothing to draw.
     Raises:
@@ -109,6 +125,8 @@ def plot_curves(log: str | Path, image: str | Path) -> bool:
     """
     panels: dict[str, dict[tuple[str, str], tuple[list[int], list[float]]]] = {}
     for row in read_log(log):
+        if row["phase"] == "change":
+            continue
         for name, value in row.items():
             if name not in ("step", "phase") and isinstance(value, int | float):
                 xs, ys = panels.setdefault(name.split("/")[0], {}).setdefault((row["phase"], name), ([], []))
@@ -131,7 +149,12 @@ def plot_curves(log: str | Path, image: str | Path) -> bool:
             if phase == "train":
                 axes.plot(xs, ys, linewidth=0.9, label=label)
             else:
-                axes.plot(xs, ys, linewidth=1.2, marker="o", markersize=3, linestyle=":", label=label)
+                if xs[0] == 0 and len(xs) > 1:
+                    change = changes({name: ys[-1]}, {name: ys[0]}).get(name)
+                    label += "" if change is None else f" ({change:+.1%})"
+                (line,) = axes.plot(xs, ys, linewidth=1.2, marker="o", markersize=3, linestyle=":", label=label)
+                if xs[0] == 0:
+                    axes.axhline(ys[0], linewidth=0.8, linestyle="--", color=line.get_color(), alpha=0.6)
         axes.set_title(panel, fontsize=10)
         axes.set_xlabel("step", fontsize=8)
         axes.tick_params(labelsize=8)
