@@ -11,6 +11,7 @@ from aoede.codec.losses import (
     magnitudes,
     mel_filters,
     mel_loss,
+    si_sdr,
     stft_loss,
 )
 
@@ -118,3 +119,15 @@ def test_feature_matching_by_hand_and_only_the_codec_learns() -> None:
 def test_mel_settings_that_cannot_be_are_refused(changes: dict[str, tuple[int, ...]], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         MelLossConfig(**changes)
+
+
+def test_si_sdr_is_the_measure_of_the_reports_item_by_item() -> None:
+    from aoede.evaluation.codec import si_sdr as measure
+
+    audio = torch.cat((tone(440.0), tone(1000.0)))
+    heard = 0.5 * audio + 0.1 * torch.randn(2, 1, 4096) + 0.2
+    values = si_sdr(heard, audio)
+    assert values.tolist() == pytest.approx([measure(a[0], h[0]) for a, h in zip(audio, heard, strict=True)], abs=1e-6)
+    # Noise of a fifth of a unit sine's amplitude, scaled by 0.5: 10 log10(0.5 * 0.25 / 0.01) is 10.97 dB.
+    assert values.tolist() == pytest.approx([10.97, 10.97], abs=0.3)
+    assert si_sdr(heard, torch.zeros_like(audio)).tolist() == [0.0, 0.0]

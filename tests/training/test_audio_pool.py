@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aoede.data import Clip, save_audio
+from aoede.data import AudioReader, Clip, save_audio
 from aoede.training.audio_pool import AudioPool
 
 RATE = 8000
@@ -80,6 +80,42 @@ def test_a_folder_of_the_same_names_is_another_pool(clips, tmp_path):
     others = [level_clip(tmp_path / "other", float(clip.id[:-4]), 50) for clip in clips]
     assert AudioPool.build(clips, RATE, tmp_path / "cache").num_samples == 4000
     assert AudioPool.build(others, RATE, tmp_path / "cache").num_samples == 150
+
+
+def test_the_middle_of_a_clip_may_stand_for_it(tmp_path):
+    path = tmp_path / "ramp.wav"
+    save_audio(path, np.arange(1000, dtype=np.float32) / 1000, RATE)
+    short = level_clip(tmp_path, 0.5, 100)
+    pool = AudioPool.build([Clip(audio=str(path), id="ramp"), short], RATE, tmp_path / "cache")
+    middle = pool.heads(200, "middle")[:, 0]
+    assert middle[0, [0, 199]].tolist() == pytest.approx([0.4, 0.599], abs=1e-3)
+    assert int((middle[1] != 0).sum()) == 100 and float(middle[1, 0]) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_a_long_recording_is_decoded_in_blocks(tmp_path, monkeypatch):
+    blocks = []
+    read = AudioReader.blocks
+
+    def counted(reader, *arguments):
+        for block in read(reader, *arguments):
+            blocks.append(len(block))
+            yield block
+
+    monkeypatch.setattr(AudioReader, "blocks", counted)
+    pool = AudioPool.build([level_clip(tmp_path, 0.1, 400_000)], RATE, tmp_path / "cache")
+    assert pool.num_samples == sum(blocks) == 400_000
+    assert max(blocks) <= 10 * RATE  # ten seconds at a time, however long the file
+
+
+def test_damage_in_the_middle_takes_back_what_was_written(clips, tmp_path):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 30 * RATE).astype(np.float32)
+    save_audio(tmp_path / "cut.flac", noise, RATE)
+    whole = (tmp_path / "cut.flac").read_bytes()
+    (tmp_path / "cut.flac").write_bytes(whole[: len(whole) * 2 // 3])
+    cut = Clip(audio=str(tmp_path / "cut.flac"), id="cut")
+    pool = AudioPool.build([clips[0], cut, clips[2]], RATE, tmp_path / "cache")
+    assert len(pool.left_out) == 1 and pool.num_samples == 3000
+    assert pool.heads(1)[:, 0, 0].tolist() == pytest.approx([0.1, 0.3], abs=1e-4)
 
 
 def test_other_rates_and_bytes_come_in_too(clips, tmp_path):

@@ -264,6 +264,7 @@ def test_revived_codes_enter_the_average_whole(manifest: Path, tmp_path: Path) -
 
 def test_weights_scaled_to_quiet_sound_learn_faster(tmp_path: Path) -> None:
     time = np.arange(RATE) / RATE
+    (tmp_path / "hum").mkdir()
     for number in range(4):  # as quiet as speech, and a third of it pauses
         hum = 0.06 * np.sin(2 * np.pi * 100 * 1.1**number * time) * np.clip(np.sin(2 * np.pi * 3 * time), 0, 1)
         save_audio(tmp_path / "hum" / f"{number}.wav", hum.astype(np.float32), RATE)

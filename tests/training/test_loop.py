@@ -208,3 +208,33 @@ run(Toy(hook=lambda step: time.sleep(0.02)), CONFIG, Path({str(tmp_path / "cut")
     whole = run(Toy(), CONFIG, tmp_path / "whole")
     assert_same_weights(whole, run(Toy(), CONFIG, tmp_path / "cut"))
     assert rows(tmp_path / "whole") == rows(tmp_path / "cut")
+
+
+def test_a_baseline_stands_beside_every_later_figure_and_survives_a_resume(tmp_path, capsys):
+    config = dataclasses.replace(CONFIG, eval_at_start=True, best_metric="loss")
+    with pytest.raises(Killed):
+        run(Toy(hook=kill_at(17)), config, tmp_path)
+    capsys.readouterr()
+    run(Toy(), config, tmp_path)
+    told = capsys.readouterr().err
+    # The toy's loss is |step - 20| + 1: 21 before the first step, 1 at step 20, 11 at the end.
+    assert "step 20  eval  loss 1 (from 21, -95.2%)  utilisation/C 0.5 (from 0.5, +0.0%)" in told
+    assert "step 30  eval  loss 11 (from 21, -47.6%)" in told
+    assert "exported step 20; validation before the first step -> after it\n  loss 1 (from 21, -95.2%)" in told
+    changes = [row for row in rows(tmp_path) if row["phase"] == "change"]
+    assert [(row["step"], round(row["loss"], 3)) for row in changes] == [(10, -0.476), (20, -0.952), (30, -0.476)]
+
+
+def test_without_an_evaluation_before_the_first_step_nothing_is_compared(tmp_path, capsys):
+    run(Toy(), CONFIG, tmp_path)
+    assert "from" not in capsys.readouterr().err.replace("from aoede", "")
+    assert {row["phase"] for row in rows(tmp_path)} == {"train", "eval"}
+
+
+def test_a_checkpoint_written_before_there_were_baselines_goes_on(tmp_path):
+    run(Toy(), CONFIG, tmp_path / "a")
+    path = tmp_path / "a" / "checkpoints" / "step-00000028" / "state.pt"
+    state = torch.load(path, weights_only=True)
+    del state["loop"]["baseline"]
+    torch.save(state, path)
+    assert_same_weights(tmp_path / "a" / "export", run(Toy(), CONFIG, tmp_path / "b", str(path.parent)))

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from aoede.training.metrics import Meter, MetricsLog, plot_curves, read_log
+from aoede.training.metrics import Meter, MetricsLog, against, changes, plot_curves, read_log
 
 
 def test_a_meter_averages_what_it_got_since_the_last_row():
@@ -70,3 +70,32 @@ def test_curves_are_drawn_from_a_log(tmp_path):
     assert plot_curves(log.path, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert not plot_curves(tmp_path / "none.jsonl", tmp_path / "none.png")
+
+
+def test_a_number_is_shown_beside_its_baseline():
+    assert against("mel", 1.2, 1.5) == "mel 1.2 (from 1.5, -20.0%)"
+    assert against("si_sdr", 2.0, -3.5) == "si_sdr 2 (from -3.5)"
+    assert against("mel", 1.2, None) == "mel 1.2"
+    assert changes({"mel": 1.2, "si_sdr": 2.0, "new": 1.0}, {"mel": 1.5, "si_sdr": -3.5}) == {
+        "mel": pytest.approx(-0.2)
+    }
+
+
+def test_curves_have_the_baseline_as_a_line_and_the_change_in_the_label(tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    seen = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *a, **k: seen.append(figure) or save(figure, *a, **k))
+    log = MetricsLog(tmp_path, tensorboard=False)
+    for step, loss in ((0, 2.0), (10, 1.8), (20, 1.5)):
+        log.write(step, "eval", {"loss": loss})
+        if step:
+            log.write(step, "change", {"loss": loss / 2.0 - 1.0})
+    log.close()
+    assert plot_curves(log.path, tmp_path / "curves.png")
+    (axes,) = seen[0].axes
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    assert list(lines["eval (-25.0%)"].get_ydata()) == [2.0, 1.8, 1.5]
+    (baseline,) = [line for line in axes.get_lines() if line.get_linestyle() == "--"]
+    assert list(baseline.get_ydata()) == [2.0, 2.0]
