@@ -1,8 +1,8 @@
 """The codec as ONNX graphs: encoder, decoder, and one step of the streaming decoder.
 
-Owns names, shapes and metadata of the graphs; every file says in its metadata (`aoede`, JSON) what its inputs are. Noise
-is an input, drawn by `NoiseSource`, so that any runtime speaks with the same voice. Needs the extra `aoede[onnx]`; knows
-nothing of the runtimes that read the files.
+Owns names, shapes and metadata of the graphs; every file says in its metadata (`aoede`, JSON) what its inputs are.
+Noise is an input, drawn by `NoiseSource`, so that any runtime speaks with the same voice. Needs the extra
+`aoede[onnx]`; knows nothing of the runtimes that read the files.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from aoede.codec.config import SnacConfig
+from aoede.codec.folding import FoldedDecoder, FoldedEncoder
 from aoede.codec.model import Snac
-from aoede.codec.quantize import ResidualQuantizer
-from aoede.codec.stages import decoder_chain, encoder_chain
+from aoede.codec.stages import silence
+from aoede.codec.stream_step import ENDLESS, DecoderStep
 from aoede.codec.weights import fingerprint
 
 FORMAT = 1
@@ -32,24 +32,35 @@ OPSET = 18
 class _Encoder(nn.Module):
     def __init__(self, codec: Snac) -> None:
         super().__init__()
-        self.chain = encoder_chain(codec.encoder)
-        self.quantizer = folded(codec.quantizer, codec.config)
+        self.folded = FoldedEncoder(codec)
 
     def forward(self, audio: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.quantizer.encode(self.chain(audio, lambda *_: None)))
+        return tuple(self.folded.quantizer.encode(self.folded.chain(audio, silence)))
 
 
 class _Decoder(nn.Module):
     def __init__(self, codec: Snac) -> None:
         super().__init__()
-        self.chain = decoder_chain(codec.decoder)
-        self.quantizer = folded(codec.quantizer, codec.config)
+        self.folded = FoldedDecoder(codec)
         self.levels = codec.config.num_codebooks
 
     def forward(self, *inputs: Tensor) -> Tensor:
         codes, tracks = inputs[: self.levels], inputs[self.levels :]
-        latents = self.quantizer.decode(codes)
-        return cast(Tensor, self.chain(latents, lambda layer, start, length: tracks[layer] if tracks else None))
+        latents = self.folded.quantizer.decode(codes)
+        return cast(Tensor, self.folded.chain(latents, lambda layer, *_: tracks[layer] if tracks else None))
+
+
+class _Step(nn.Module):
+    def __init__(self, codec: Snac) -> None:
+        super().__init__()
+        self.step = DecoderStep(FoldedDecoder(codec), codec.config)
+        self.levels = codec.config.num_codebooks
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        codes, states = inputs[: self.levels], inputs[len(inputs) - len(self.step.state_shapes) :]
+        start, end, *tracks = inputs[self.levels : len(inputs) - len(states)]
+        audio, following = self.step(codes, tracks, start, end, states)
+        return (audio, *following)
 
 
 def export_encoder(codec: Snac, path: str | Path) -> Path:
@@ -83,15 +94,19 @@ def export_encoder(codec: Snac, path: str | Path) -> Path:
 def export_decoder(codec: Snac, path: str | Path, *, streaming: bool = False, noise: bool = True) -> Path:
     """Write the decoder as one graph: codes and noise in, audio out.
 
-    Inputs `codes_0` .. [B, T_k] int64, one a level, whole frames (whole attention windows where the codec has them), and
-    `noise_0` .. [B, 1, latents * stride_i] float32, one a decoder block, where stride_i is the product of the first
-    i + 1 `decoder_rates`: what `NoiseSource.draw(B, i, 0, latents * stride_i, like)` gives for seeded noise, zeros for
-    none. Output `audio` [B, 1, T]. B and the number of frames are free.
+    Inputs `codes_0` .. [B, T_k] int64, one a level, whole frames (whole attention windows where the codec has them),
+    and `noise_0` .. [B, 1, latents * stride_i] float32, one a decoder block, where stride_i is the product of the
+    first i + 1 `decoder_rates`: what `NoiseSource.draw(B, i, 0, latents * stride_i, like)` gives for seeded noise,
+    zeros for none. Output `audio` [B, 1, T]. B and the number of frames are free.
 
     Args:
         codec: its weights are copied; the codec stays as it is.
         path: the `.onnx` file, replaced when it exists.
-        streaming: one step of a stream instead, with its state as inputs and outputs (see `stream_step.py`).
+        streaming: one step of a stream instead. Further inputs: `start` [B] and `end` [B] int64, the latents that
+            each row has had and will have (`stream_step.ENDLESS` until that is known), and `state_0` .. [B, C, n],
+            zeros at first. Further outputs: `state_0_out` ... The audio is `delay` samples late, and noise input i
+            begins at step start * stride_i - delay_i; the metadata holds these numbers and the shapes of the states.
+            `onnx_streaming.OnnxStreamDecoder` drives such a file.
         noise: False leaves the noise blocks and their inputs out.
     Returns:
         the path written.
@@ -99,12 +114,38 @@ def export_decoder(codec: Snac, path: str | Path, *, streaming: bool = False, no
         ModuleNotFoundError: `onnx` or `onnxscript` is not installed (`pip install 'aoede[onnx]'`).
     """
     if streaming:
-        raise ValueError("streaming=True is not there yet")
-    config = codec.config
+        return _export_step(codec, path, noise=noise)
     like = _like(codec)
     names, examples, shapes = decoder_inputs(codec, like, noise=noise)
     return _write(
         _Decoder(codec), tuple(examples), names, ["audio"], [tuple(shapes)], _described(codec, "decoder", noise), path
+    )
+
+
+def _export_step(codec: Snac, path: str | Path, *, noise: bool) -> Path:
+    graph = _Step(codec)
+    batch = torch.export.Dim("batch", min=1)
+    names, examples, shapes = decoder_inputs(codec, _like(codec), noise=noise)
+    levels = codec.config.num_codebooks
+    counts = torch.zeros(2, dtype=torch.long)
+    states = graph.step.begin(2)
+    state_names = [f"state_{index}" for index in range(len(states))]
+    described = _described(codec, "decoder_step", noise)
+    described["delay"] = graph.step.delay
+    for track, place in zip(described.get("noise", []), graph.step.noise_places, strict=False):
+        track["delay"] = place.delay
+    described["states"] = [
+        {"name": name, "channels": channels, "steps": steps}
+        for name, (channels, steps) in zip(state_names, graph.step.state_shapes, strict=True)
+    ]
+    return _write(
+        graph,
+        (*examples[:levels], counts, counts + ENDLESS, *examples[levels:], *states),
+        [*names[:levels], "start", "end", *names[levels:], *state_names],
+        ["audio", *(f"{name}_out" for name in state_names)],
+        [(*shapes[:levels], {0: batch}, {0: batch}, *shapes[levels:], *({0: batch} for _ in states))],
+        described,
+        path,
     )
 
 
@@ -130,26 +171,6 @@ def noise_strides(codec: Snac) -> list[int]:
     """Steps a latent at each noise block."""
     rates = codec.config.decoder_rates
     return [math.prod(rates[: block + 1]) for block in range(len(rates))]
-
-
-def folded(quantizer: ResidualQuantizer, config: SnacConfig) -> ResidualQuantizer:
-    """A copy whose weight norm is folded in."""
-    # Not a deep copy whose parametrizations are removed: the copy's class is the original's, which would lose them too.
-    with torch.device("meta"):
-        copied = ResidualQuantizer(config)
-    for mine, theirs in zip(copied.levels, quantizer.levels, strict=True):
-        mine.in_proj, mine.out_proj = _plain(theirs.in_proj), _plain(theirs.out_proj)
-        mine.codebook = nn.Embedding.from_pretrained(theirs.codebook.weight.detach().clone())
-    return copied
-
-
-def _plain(layer: nn.Conv1d) -> nn.Conv1d:
-    assert layer.bias is not None and layer.kernel_size == (1,)
-    with torch.device("meta"):
-        copied = nn.Conv1d(layer.in_channels, layer.out_channels, 1)
-    copied.weight = nn.Parameter(layer.weight.detach().clone(), requires_grad=False)
-    copied.bias = nn.Parameter(layer.bias.detach().clone(), requires_grad=False)
-    return copied
 
 
 def _like(codec: Snac) -> Tensor:
@@ -187,6 +208,8 @@ def _write(
     import onnxscript  # noqa: F401
 
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: name the .onnx file to write")
     with torch.no_grad(), warnings.catch_warnings():
         # Of torch's own making: it copies its graphs in a way it deprecates, and renames equal axes more than once.
         warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated", category=FutureWarning)

@@ -46,7 +46,8 @@ def samples_needed(config: SnacConfig, first: int, last: int) -> tuple[int, int]
 
 
 def decoder_tail(config: SnacConfig) -> int:
-    """Samples at the end of a decoded piece that the next latent still changes (4,757 for the published 24 kHz)."""
+    """Samples at the end of a decoded piece, whole windows long, that the next latent still changes (4,757 for the
+    published 24 kHz network)."""
     low = -REACH
     if config.attn_window_size is not None:
         low = -config.attn_window_size
@@ -58,3 +59,21 @@ def decoder_tail(config: SnacConfig) -> int:
 def encoder_tail(config: SnacConfig) -> int:
     """Samples past a frame's end that its codes look at."""
     return samples_needed(config, -1, -1)[1] + 1
+
+
+def final_samples(config: SnacConfig, latents: int) -> int:
+    """Samples at the start of the audio that no latent after the first `latents` can change."""
+    low = latents - REACH
+    if config.attn_window_size is not None:
+        low = low // config.attn_window_size * config.attn_window_size
+    for stride in config.decoder_rates:
+        low = low * stride - math.ceil(stride / 2) - UNITS_REACH
+    return max(0, low - REACH)
+
+
+def latents_for(config: SnacConfig, samples: int) -> int:
+    """The fewest latents after which the first `samples` samples are final."""
+    window = config.attn_window_size
+    late = decoder_tail(config) - (REACH if window is None else window) * config.hop_length  # by the blocks alone
+    steps = -(-(samples + late) // config.hop_length)
+    return REACH + (steps if window is None else -(-steps // window) * window)

@@ -1,8 +1,9 @@
 """The network as a chain of folded stages, each of which can work at once or piece by piece.
 
 Owns what a layer needs between pieces: the tail of a convolution's input, the last column of an upsampling, a residual
-that waits for its wide kernel. Weights are copied with their norm folded in, when a chain is built. States are values:
-`step` returns a new one and leaves the old one whole. Knows nothing of codes (`streaming.py`) or of files (`export.py`).
+that waits for its wide kernel. Weights are copied with their norm folded in. States are values: `step` returns a new
+one and leaves the old one whole. Knows nothing of codes: `folding.py` makes a chain of a codec, `streaming.py` drives
+it.
 
 A stage pads with zeros at its own input, as the layers of `layers.py` do: its first state is that padding, and a step
 with `final` appends it. So a piece's output holds every step that later input cannot change, and nothing before zero.
@@ -18,11 +19,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aoede.codec.attention import LocalAttention
-from aoede.codec.layers import Decoder, DecoderBlock, Encoder, EncoderBlock, NoiseBlock, ResidualUnit
+from aoede.codec.layers import NoiseBlock, ResidualUnit
 from aoede.codec.layers import Snake as TrainedSnake
 
 Noise = Callable[[int, int, int], "Tensor | None"]
 """(layer, first absolute step, steps) -> a track [1 or B, 1, steps], or None for silence."""
+
+
+def silence(layer: int, start: int, steps: int) -> None:
+    """The noise of a network that adds none."""
 
 
 class Snake(nn.Module):
@@ -126,7 +131,7 @@ class Residual(Stage):
         self.channels = self.out_channels = self.wide.channels
 
     def forward(self, x_BCT: Tensor, noise: Noise) -> Tensor:
-        return x_BCT + self.mix(self.wide(x_BCT, noise), noise)
+        return x_BCT + cast(Tensor, self.mix(self.wide(x_BCT, noise), noise))
 
     def begin(self, like: Tensor) -> tuple[Tensor, Tensor]:
         return self.wide.begin(like), self._zeros(like, self.channels, 0)
@@ -146,15 +151,16 @@ class Residual(Stage):
 class Upsample(Stage):
     """Snake, a transposed convolution of kernel 2 * stride, and noise.
 
-    Outputs i * stride .. (i + 1) * stride - 1, before padding is cut off, read inputs i - 1 and i and no others: so this
-    is a convolution of kernel 2 to stride times as many channels, which are then laid out in time. Each product is
-    computed once, and only one column of input has to be kept.
+    Outputs i * stride .. (i + 1) * stride - 1, before padding is cut off, read inputs i - 1 and i and no others: so
+    this is a convolution of kernel 2 to stride times as many channels, which are then laid out in time. Each product
+    is computed once, and only one column of input has to be kept.
 
     State: that column (after Snake) [B, C, 1], outputs of the padding still to be cut, outputs given out.
     """
 
     weight: Tensor
     bias: Tensor
+    linear: Tensor
 
     def __init__(self, snake: TrainedSnake, layer: nn.ConvTranspose1d, noise: NoiseBlock | None) -> None:
         super().__init__()
@@ -162,7 +168,7 @@ class Upsample(Stage):
         self.snake = Snake(snake)
         self.stride, self.padding = layer.stride[0], int(layer.padding[0])
         self.channels, self.out_channels = layer.in_channels, layer.out_channels
-        early, late = layer.weight.detach().split(self.stride, dim=-1)  # [C, C', stride] each
+        early, late = torch.split(layer.weight.detach(), self.stride, dim=-1)  # [C, C', stride] each
         pair = torch.stack((late, early), dim=-1)  # the older input first
         self.register_buffer("weight", pair.permute(1, 2, 0, 3).flatten(0, 1).contiguous())
         self.register_buffer("bias", layer.bias.detach().repeat_interleave(self.stride))
@@ -196,11 +202,11 @@ class Upsample(Stage):
     def spread(self, x_BCT: Tensor) -> Tensor:
         """[B, C, n + 1], of which the first is older -> [B, C', n * stride]."""
         out = F.conv1d(x_BCT, self.weight, self.bias)
-        return out.unflatten(1, (self.out_channels, self.stride)).transpose(2, 3).flatten(2)
+        return out.view(out.shape[0], self.out_channels, self.stride, -1).transpose(2, 3).flatten(2)
 
     def disturb(self, x_BCT: Tensor, noise: Noise, start: int) -> Tensor:
         """Adds the noise of steps `start ..`."""
-        if self.layer is None:
+        if self.layer is None or x_BCT.shape[-1] == 0:
             return x_BCT
         track = noise(self.layer, start, x_BCT.shape[-1])
         return x_BCT if track is None else torch.addcmul(x_BCT, track, F.conv1d(x_BCT, self.linear))
@@ -271,45 +277,3 @@ def rest(x_BCT: Tensor, start: int) -> Tensor:
     """x from `start` on; copied where a view would keep a long piece alive for a short tail."""
     tail = x_BCT[..., start:]
     return tail.clone() if x_BCT.shape[-1] > 8 * (tail.shape[-1] + 8) else tail
-
-
-def decoder_chain(decoder: Decoder) -> Chain:
-    """A decoder's stages, with copies of its weights (attention is used as it is)."""
-    stages: list[Stage] = []
-    snake: TrainedSnake | None = None
-    for layer in decoder.model:
-        if isinstance(layer, DecoderBlock):
-            activation, upsampling, *others = layer.block
-            disturbance = others.pop(0) if isinstance(others[0], NoiseBlock) else None
-            stages.append(
-                Upsample(
-                    cast(TrainedSnake, activation),
-                    cast(nn.ConvTranspose1d, upsampling),
-                    cast("NoiseBlock | None", disturbance),
-                )
-            )
-            stages += [Residual(cast(ResidualUnit, unit)) for unit in others]
-        elif isinstance(layer, LocalAttention):
-            stages.append(Windows(layer))
-        elif isinstance(layer, TrainedSnake):
-            snake = layer
-        elif isinstance(layer, nn.Conv1d):
-            stages.append(Conv(layer, snake, tanh=snake is not None))
-        else:
-            assert isinstance(layer, nn.Tanh)
-    return Chain(stages)
-
-
-def encoder_chain(encoder: Encoder) -> Chain:
-    """An encoder's stages, with copies of its weights (attention is used as it is)."""
-    stages: list[Stage] = []
-    for layer in encoder.block:
-        if isinstance(layer, EncoderBlock):
-            *units, activation, downsampling = layer.block
-            stages += [Residual(cast(ResidualUnit, unit)) for unit in units]
-            stages.append(Conv(cast(nn.Conv1d, downsampling), cast(TrainedSnake, activation)))
-        elif isinstance(layer, LocalAttention):
-            stages.append(Windows(layer))
-        else:
-            stages.append(Conv(cast(nn.Conv1d, layer)))
-    return Chain(stages)

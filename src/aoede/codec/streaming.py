@@ -1,180 +1,308 @@
-"""Exact streaming: pieces in, pieces out, equal to one shot.
+"""Exact streaming: pieces in, pieces out, equal to one shot, every sample computed once.
 
-Owns what has to be kept between pieces and which samples are final. Each piece is computed with the context that the
-receptive field asks for (`receptive.py`), and noise is drawn at absolute positions, so nothing depends on the cuts.
-Knows nothing of token ids.
+Owns how codes of uneven levels become latents, how audio becomes whole frames, and what is given out when. What a layer
+needs between pieces is in `stages.py`; noise is drawn at absolute positions, so nothing depends on the cuts. Knows
+nothing of token ids.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from aoede.codec.folding import FoldedDecoder, FoldedEncoder
 from aoede.codec.model import Snac
 from aoede.codec.noise import NoiseMode, NoiseSource
-from aoede.codec.receptive import decoder_tail, latents_needed, samples_needed
+from aoede.codec.quantize import Codebook
+from aoede.codec.receptive import decoder_tail, encoder_tail, latents_for
+from aoede.codec.stages import silence
+
+NOISE_AHEAD = 8192
+"""Steps of a track drawn at once: drawing costs some hundred small operations, however few steps are wanted."""
 
 
 class StreamDecoder:
     """Codes in, audio out; the pieces put together equal `codec.decode` of all codes.
 
-    Audio comes `decoder_tail` samples late (4,757 for the published 24 kHz network: 198 ms), because later codes
-    change earlier samples that far back; `flush` gives the rest.
+    Exact audio comes `tail` samples late (4,757 for the published 24 kHz network: 198 ms), because later codes change
+    earlier samples that far back; `flush` gives the rest. What is final when is `receptive.final_samples`. One stream
+    decodes a batch, row by row in step (`stream_step.py` is for rows that are not).
+
+    Attributes:
+        tail: samples at the end of whole windows of latents that later codes still change.
+        num_samples: samples given out so far.
     """
 
-    def __init__(self, codec: Snac, *, noise: NoiseMode = "seeded", seed: int = 0) -> None:
+    def __init__(
+        self,
+        codec: Snac,
+        *,
+        noise: NoiseMode = "seeded",
+        seed: int = 0,
+        lookahead: int | None = None,
+        folded: FoldedDecoder | None = None,
+    ) -> None:
+        """Start a stream.
+
+        Args:
+            codec: its weights are copied when the stream is made.
+            noise: `seeded` or `off`.
+            seed: names the noise.
+            lookahead: samples at the end of what was pushed that are held back, 0 to `tail`. None gives out what is
+                final, and audio is exact. With less, the audio between the two is a guess: computed as if the last
+                latent went on, anew at every push, while the state goes on from what is exact.
+                `benchmarks/streaming.py` measures the error and the cost.
+            folded: `FoldedDecoder(codec)`, to be shared by many streams; None makes one.
+        Raises:
+            ValueError: noise that cannot stream, or a lookahead out of range.
+        """
         if noise == "random" and codec.config.noise:
             raise ValueError("noise='random' cannot stream exactly: choose 'seeded' or 'off'")
         self.codec = codec
-        self.noise = NoiseSource(noise, seed)
         self.tail = decoder_tail(codec.config)
-        self._codes: list[Tensor] | None = None
-        self._first_frame = 0  # frames dropped from the front of _codes
-        self._emitted = 0  # samples given out
+        if lookahead is not None and not 0 <= lookahead <= self.tail:
+            raise ValueError(
+                f"lookahead={lookahead}: choose 0 to {self.tail} samples; None, or {self.tail}, is exact for this codec"
+            )
+        self.lookahead = self.tail if lookahead is None else lookahead
+        self.num_samples = 0
+        self._folded = FoldedDecoder(codec) if folded is None else folded
+        self._levels = [_Level(level) for level in self._folded.quantizer.levels]
+        self._noise = _Tracks(NoiseSource(noise, seed), self._folded.like) if codec.config.noise else silence
+        self._states: list[Any] | None = None
+        self._batch = 1
+        self._latents = 0  # latents computed from codes
+        self._last: Tensor | None = None  # the latest of them, [B, C, 1]
+        self._exact = 0  # samples computed for good; without lookahead, those given out
         self._flushed = False
 
     @torch.no_grad()
     def push(self, codes: Sequence[Tensor]) -> Tensor:
-        """One [B, T_k] a level, whole frames -> [B, 1, T] float32, T >= 0: every sample that is final now."""
+        """Give the next codes, get the next audio.
+
+        Args:
+            codes: one [B, T_k] integer tensor a level, any lengths, 0 too. Levels may run ahead of each other, as they
+                do inside a frame; what counts is the time that all of them cover. The batch is that of the first push.
+        Returns:
+            [B, 1, T] in the codec's type, T >= 0: the samples that can be given out now.
+        Raises:
+            ValueError: codes that do not fit the codec or the stream, or a stream that was flushed.
+        """
         if self._flushed:
             raise ValueError("the stream was flushed: start a new StreamDecoder")
         self._check(codes)
-        if self._codes is None:
-            self._codes = [level.clone() for level in codes]
-        else:
-            if codes[0].shape[0] != self._codes[0].shape[0]:
-                raise ValueError(f"{codes[0].shape[0]} rows pushed into a stream of {self._codes[0].shape[0]}")
-            self._codes = [torch.cat(pair, dim=1) for pair in zip(self._codes, codes, strict=True)]
-        config = self.codec.config
-        latents = self._num_frames * config.vq_strides[0]
-        window = config.attn_window_size or 1
-        return self._emit(latents // window * window * config.hop_length - self.tail, latents // window * window)
+        for level, pushed in zip(self._levels, codes, strict=True):
+            level.push(pushed)
+        latents = self._ready()
+        if self._states is None:
+            self._batch = codes[0].shape[0]
+            self._states = self._folded.chain.begin(latents)
+        if latents.shape[-1]:
+            self._latents += latents.shape[-1]
+            self._last = latents[..., -1:].clone()
+        audio, self._states = self._folded.chain.step(latents, self._states, self._noise)
+        return self._given(audio)
 
     @torch.no_grad()
     def flush(self) -> Tensor:
-        """The samples held back, [B, 1, T]; the stream is over."""
+        """The samples held back, [B, 1, T]; the stream is over.
+
+        Raises:
+            ValueError: the stream ends inside a frame or an attention window, or was flushed before.
+        """
         if self._flushed:
             raise ValueError("the stream was flushed before: start a new StreamDecoder")
-        self._flushed = True
-        if self._codes is None:
-            return self._nothing(1)
         config = self.codec.config
-        latents = self._num_frames * config.vq_strides[0]
-        if latents % config.latents_multiple:
+        covered = [self._latents + level.latents for level in self._levels]
+        if len(set(covered)) > 1 or self._latents % config.vq_strides[0]:
             raise ValueError(
-                f"the stream ends after {self._num_frames} frames, inside an attention window: this codec's audio is "
-                f"multiples of {config.latents_multiple // config.vq_strides[0]} frames"
+                f"the stream ends inside a frame: its levels cover {covered} latents, a frame is "
+                f"{config.vq_strides[0]}; push the codes that are missing"
             )
-        return self._emit(latents * config.hop_length, latents)
+        if self._latents % config.latents_multiple:
+            raise ValueError(
+                f"the stream ends after {self._latents // config.vq_strides[0]} frames, inside an attention window: "
+                f"this codec's audio is multiples of {config.latents_multiple // config.vq_strides[0]} frames"
+            )
+        self._flushed = True
+        if self._states is None:
+            return self._folded.like.new_zeros(1, 1, 0)
+        nothing = self._folded.like.new_zeros(self._batch, self._folded.chain.channels, 0)
+        audio, self._states = self._folded.chain.step(nothing, self._states, self._noise, final=True)
+        return self._given(audio)
 
     @property
-    def _num_frames(self) -> int:
-        assert self._codes is not None
-        return self._first_frame + self._codes[0].shape[1] // self.codec.config.codes_per_frame[0]
+    def _strides(self) -> tuple[int, ...]:
+        return self.codec.config.vq_strides
 
-    def _nothing(self, batch: int) -> Tensor:
-        return next(self.codec.parameters()).new_zeros(batch, 1, 0)
+    def _ready(self) -> Tensor:
+        """The latents [B, C, n] of the time that all levels cover."""
+        count = min(level.latents for level in self._levels)
+        total = self._levels[0].take(count)
+        for level in self._levels[1:]:
+            total = total + level.take(count)
+        return total
 
-    def _emit(self, until: int, latents: int) -> Tensor:
-        """Samples emitted..until, computed from the latents they need, of which `latents` are complete."""
-        assert self._codes is not None
-        config = self.codec.config
-        if until <= self._emitted:
-            return self._nothing(self._codes[0].shape[0])
-        stride = config.vq_strides[0]
-        # Frames of the buffer before `start` are never needed again: later samples need later latents.
-        needed = max(0, latents_needed(config, self._emitted, self._emitted)[0])
-        start = needed // config.latents_multiple * config.latents_multiple
-        drop = start // stride - self._first_frame
-        if drop:
-            counts = config.codes_per_frame
-            self._codes = [level[:, drop * n :] for level, n in zip(self._codes, counts, strict=True)]
-            self._first_frame += drop
-        held = self.codec.quantizer.decode(self._codes)[..., : latents - start]
-        audio: Tensor = self.codec.decoder(held, self.noise, start=start)
-        offset = start * config.hop_length
-        piece = audio[..., self._emitted - offset : until - offset]
-        self._emitted = until
-        return piece
+    def _given(self, exact: Tensor) -> Tensor:
+        """What is given out, when so much was computed for good."""
+        first, self._exact = self._exact, self._exact + exact.shape[-1]
+        if self.lookahead == self.tail:
+            self.num_samples = self._exact
+            return exact
+        sure = exact[..., max(0, self.num_samples - first) :]
+        until = max(self._exact, self.num_samples)
+        if not self._flushed:
+            until = max(until, self._latents * self.codec.config.hop_length - self.lookahead)
+        pieces = [sure]
+        if until > max(self._exact, self.num_samples):
+            guess = self._guess(until)
+            pieces.append(guess[..., max(0, self.num_samples - self._exact) : until - self._exact])
+        self.num_samples = until
+        return torch.cat(pieces, dim=-1)
+
+    def _guess(self, until: int) -> Tensor:
+        """Samples from `_exact` to `until` at least, as if the last latent went on; the stream stays where it is."""
+        assert self._states is not None and self._last is not None
+        more = self._last.expand(-1, -1, latents_for(self.codec.config, until) - self._latents)
+        return self._folded.chain.step(more, self._states, self._noise)[0]
 
     def _check(self, codes: Sequence[Tensor]) -> None:
-        counts = self.codec.config.codes_per_frame
-        if len(codes) != len(counts) or any(level.dim() != 2 or level.is_floating_point() for level in codes):
-            raise ValueError(f"codes must be a list of {len(counts)} integer tensors [B, T_k], one a level")
-        frames = codes[0].shape[1] // counts[0]
-        if [level.shape[1] for level in codes] != [frames * count for count in counts]:
-            raise ValueError(f"codes of lengths {[level.shape[1] for level in codes]} are not whole frames")
+        if isinstance(codes, Tensor) or len(codes) != len(self._strides):
+            raise ValueError(f"codes must be a list of {len(self._strides)} tensors [B, T_k], one a level")
+        if any(level.dim() != 2 or level.is_floating_point() for level in codes):
+            raise ValueError(f"codes must be integer tensors [B, T_k], got {[tuple(c.shape) for c in codes]}")
         if len({level.shape[0] for level in codes}) != 1:
             raise ValueError(f"levels of {[level.shape[0] for level in codes]} rows: give every level the same batch")
+        if self._states is not None and codes[0].shape[0] != self._batch:
+            raise ValueError(f"{codes[0].shape[0]} rows pushed into a stream of {self._batch}")
         size = self.codec.config.codebook_size
         for index, level in enumerate(codes):
-            if level.numel() and (int(level.min()) < 0 or int(level.max()) >= size):
+            if level.numel() and not 0 <= int(level.min()) <= int(level.max()) < size:
                 raise ValueError(f"level {index} holds a code outside 0..{size - 1}")
 
 
-class StreamEncoder:
-    """Audio in, codes out, whole frames; the pieces put together equal `codec.encode` of all audio."""
+class _Level:
+    """One level's codes on their way to latents: codes that wait for other levels, and a part of the latest code."""
 
-    def __init__(self, codec: Snac) -> None:
-        self.codec = codec
-        self._audio: Tensor | None = None
-        self._first_sample = 0  # samples dropped from the front of _audio
-        self._frames = 0  # frames given out
-        self._flushed = False
+    def __init__(self, level: Codebook) -> None:
+        self.level, self.stride = level, level.stride
+        self.codes: Tensor | None = None  # [B, n]
+        self.part: Tensor | None = None  # [B, C, less than stride]
 
     @property
-    def num_samples(self) -> int:
-        """Samples pushed so far: what `decode(length=)` needs to trim the padding."""
-        return 0 if self._audio is None else self._first_sample + self._audio.shape[-1]
+    def latents(self) -> int:
+        """Latents that could be taken."""
+        waiting = 0 if self.codes is None else self.codes.shape[1] * self.stride
+        return waiting + (0 if self.part is None else self.part.shape[-1])
+
+    def push(self, codes: Tensor) -> None:
+        self.codes = codes if self.codes is None or not self.codes.shape[1] else torch.cat((self.codes, codes), dim=1)
+
+    def take(self, count: int) -> Tensor:
+        """The next `count` latents, [B, C, count]."""
+        assert self.codes is not None
+        held = 0 if self.part is None else self.part.shape[-1]
+        fresh = max(0, -(-(count - held) // self.stride))
+        parts = [] if self.part is None else [self.part]
+        if fresh:
+            parts.append(self.level.expand(self.level.entries(self.codes[:, :fresh])))
+        self.codes = self.codes[:, fresh:].clone()  # a copy: what was pushed belongs to the caller
+        if not parts:
+            channels = self.level.out_proj.out_channels
+            return self.level.codebook.weight.new_zeros(self.codes.shape[0], channels, 0)
+        out = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+        self.part = out[..., count:].clone() if out.shape[-1] > count else None
+        return out[..., :count]
+
+
+class _Tracks:
+    """Noise by absolute position, drawn ahead."""
+
+    def __init__(self, source: NoiseSource, like: Tensor) -> None:
+        self.source, self.like = source, like
+        self.held: dict[int, tuple[int, Tensor]] = {}
+
+    def __call__(self, layer: int, start: int, steps: int) -> Tensor | None:
+        if self.source.mode == "off":
+            return None
+        first, track = self.held.get(layer, (0, None))
+        if track is None or start < first or start + steps > first + track.shape[-1]:
+            first = start
+            track = self.source.draw(1, layer, start, max(steps, NOISE_AHEAD), self.like)
+            assert track is not None
+            self.held[layer] = (first, track)
+        return track[..., start - first : start - first + steps]
+
+
+class StreamEncoder:
+    """Audio in, codes out, whole frames; the pieces put together equal `codec.encode` of all audio.
+
+    A frame's codes come when the last sample that they hear has been pushed: `tail` samples past the frame's end, or
+    past the end of its attention window.
+
+    Attributes:
+        tail: those samples.
+        num_samples: samples pushed so far; what `decode(length=)` needs to trim the padding.
+    """
+
+    def __init__(self, codec: Snac, *, folded: FoldedEncoder | None = None) -> None:
+        """Start a stream; `folded`, a `FoldedEncoder(codec)`, may be shared by many streams."""
+        self.codec = codec
+        self.tail = encoder_tail(codec.config)
+        self.num_samples = 0
+        self._folded = FoldedEncoder(codec) if folded is None else folded
+        self._states: list[Any] | None = None
+        self._batch = 1
+        self._latents: Tensor | None = None  # of the frame that is not complete, [B, C, n]
+        self._flushed = False
 
     @torch.no_grad()
     def push(self, audio: Tensor) -> list[Tensor]:
-        """[B, 1, T] -> one [B, T_k] a level: the codes of every frame that later audio cannot change."""
+        """Give the next audio, get the next codes.
+
+        Args:
+            audio: [B, 1, T] in [-1, 1] at the codec's rate, any length. The batch is that of the first push.
+        Returns:
+            One [B, T_k] int64 a level: the codes of every frame that later audio cannot change.
+        Raises:
+            ValueError: audio that does not fit the codec or the stream, or a stream that was flushed.
+        """
         if self._flushed:
             raise ValueError("the stream was flushed: start a new StreamEncoder")
         if audio.dim() != 3 or audio.shape[1] != 1 or not audio.is_floating_point():
             raise ValueError(f"audio of shape {tuple(audio.shape)}, {audio.dtype}: must be floating point [B, 1, T]")
         if not bool(torch.isfinite(audio).all()):
             raise ValueError("audio holds NaN or infinite samples: replace them before encoding")
-        if self._audio is not None and audio.shape[0] != self._audio.shape[0]:
-            raise ValueError(f"{audio.shape[0]} rows pushed into a stream of {self._audio.shape[0]}")
-        audio = audio.to(self.codec.quantizer.levels[0].codebook.weight.dtype)
-        self._audio = audio.clone() if self._audio is None else torch.cat((self._audio, audio), dim=-1)
-        config = self.codec.config
-        unit = config.pad_multiple if config.attn_window_size is not None else config.hop_length
-        usable = self.num_samples // unit * unit
-        frames = self._frames
-        stride = config.vq_strides[0]
-        while samples_needed(config, 0, (frames + 1) * stride - 1)[1] < usable:
-            frames += 1
-        return self._emit(frames, usable)
+        if self._states is not None and audio.shape[0] != self._batch:
+            raise ValueError(f"{audio.shape[0]} rows pushed into a stream of {self._batch}")
+        audio = audio.to(self._folded.like.dtype)  # NumPy's samples often come as doubles
+        self.num_samples += audio.shape[-1]
+        return self._encode(audio, final=False)
 
     @torch.no_grad()
     def flush(self) -> list[Tensor]:
-        """The codes held back, the last frame padded with zeros; the stream is over."""
+        """The codes held back, the end padded with zeros to whole frames (and windows); the stream is over."""
         if self._flushed:
             raise ValueError("the stream was flushed before: start a new StreamEncoder")
-        self._flushed = True
-        if self._audio is None or self.num_samples == 0:
+        if self.num_samples == 0:
             raise ValueError("nothing was pushed into this stream")
-        self._audio = F.pad(self._audio, (0, -self.num_samples % self.codec.config.pad_multiple))
-        return self._emit(self.num_samples // self.codec.config.frame_length, self.num_samples)
+        self._flushed = True
+        missing = -self.num_samples % self.codec.config.pad_multiple
+        return self._encode(self._folded.like.new_zeros(self._batch, 1, missing), final=True)
 
-    def _emit(self, frames: int, usable: int) -> list[Tensor]:
-        assert self._audio is not None
-        config = self.codec.config
-        stride = config.vq_strides[0]
-        if frames <= self._frames:
-            return [self._audio.new_zeros((self._audio.shape[0], 0), dtype=torch.long) for _ in config.vq_strides]
-        needed = max(0, samples_needed(config, self._frames * stride, self._frames * stride)[0])
-        start = needed // config.pad_multiple * config.pad_multiple
-        self._audio = self._audio[..., start - self._first_sample :]
-        self._first_sample = start
-        latents = self.codec.encoder(self._audio[..., : usable - start])
-        first = start // config.hop_length
-        wanted = latents[..., self._frames * stride - first : frames * stride - first]
-        self._frames = frames
-        return self.codec.quantizer.encode(wanted)
+    def _encode(self, audio: Tensor, final: bool) -> list[Tensor]:
+        if self._states is None:
+            self._batch = audio.shape[0]
+            self._states = self._folded.chain.begin(audio)
+        latents, self._states = self._folded.chain.step(audio, self._states, silence, final)
+        if self._latents is not None and self._latents.shape[-1]:
+            latents = torch.cat((self._latents, latents), dim=-1)
+        stride = self.codec.config.vq_strides[0]
+        count = latents.shape[-1] // stride * stride
+        self._latents = latents[..., count:].clone()
+        if count == 0:
+            return [audio.new_zeros((audio.shape[0], 0), dtype=torch.long) for _ in self.codec.config.vq_strides]
+        return self._folded.quantizer.encode(latents[..., :count])
