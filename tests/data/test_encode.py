@@ -155,10 +155,10 @@ def test_a_second_run_has_nothing_to_do(codec, tmp_path):
 
 
 def test_two_runs_at_once_are_refused(codec, tmp_path):
-    from aoede.data.encode import _alone
+    from aoede.data.holding import holding
 
     (tmp_path / "out").mkdir()
-    with _alone(tmp_path / "out"), pytest.raises(ValueError, match="another `aoede prepare` is writing there"):
+    with holding(tmp_path / "out", "aoede prepare"), pytest.raises(ValueError, match="another `aoede prepare` is writing there"):
         prepare(noise_clips(tmp_path, 1), codec, tmp_path / "out")
 
 

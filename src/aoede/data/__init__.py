@@ -5,7 +5,8 @@ from .codefile import CodeFile
 from .codes import CodedClip, CodesInfo, codes_info, load_codes
 from .collate import LeftOut, SpeechExample, TokenBatches, speech_examples
 from .encode import PrepareSummary, prepare
-from .files import FileReport, decode_file, encode_file, roundtrip_file
+from .filereport import FileReport
+from .files import decode_file, encode_file, roundtrip_file
 from .inspection import bundled_codec, describe_path, open_codec
 from .manifest import Clip, load_manifest
 from .phonemes import PhonemeError, espeak_voices, phonemise

@@ -21,7 +21,7 @@ from .manifest import Clip
 from .pieces import PIECE_SECONDS, encode_blocks
 
 if TYPE_CHECKING:
-    from aoede.codec import Snac
+    from aoede.codec import Codec
 
 
 @dataclass
@@ -53,7 +53,7 @@ class _Outcome:
 
 
 def encode_shard(
-    clips: Sequence[Clip], codec: Snac, *, batch_seconds: float, workers: int, done: Callable[[int], object]
+    clips: Sequence[Clip], codec: Codec, *, batch_seconds: float, workers: int, done: Callable[[int], object]
 ) -> Shard:
     """Encode the clips of one shard.
 
@@ -126,7 +126,7 @@ def _promised_samples(clip: Clip, rate: int) -> int:
         return 0
 
 
-def _encode_batch(clips: Sequence[Clip], codec: Snac, longest: float) -> list[_Outcome]:
+def _encode_batch(clips: Sequence[Clip], codec: Codec, longest: float) -> list[_Outcome]:
     loaded = [_load(clip, codec, longest) for clip in clips]
     sounds = [samples for _, samples in loaded if samples is not None]
     if not sounds:
@@ -148,7 +148,7 @@ def _encode_batch(clips: Sequence[Clip], codec: Snac, longest: float) -> list[_O
     return outcomes
 
 
-def _load(clip: Clip, codec: Snac, longest: float) -> tuple[_Outcome, NDArray[np.float32] | None]:
+def _load(clip: Clip, codec: Codec, longest: float) -> tuple[_Outcome, NDArray[np.float32] | None]:
     """The clip's sound to be encoded with others, or None and what became of it: a problem, or codes made in pieces."""
     rate = _reading_rate(clip, codec.config.sample_rate)
     try:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .saving import replacing
 
 if TYPE_CHECKING:
-    from aoede.codec import Snac
+    from aoede.codec import Codec
 
 PATTERN = "codes-*.parquet"
 """Names of the shards in a prepared folder."""
@@ -55,7 +55,7 @@ class CodesInfo:
     """Which codec a set of codes belongs to."""
 
     codec_fingerprint: str
-    """Of the configuration, encoder and quantizer (`aoede.codec.weights.fingerprint`)."""
+    """Of the configuration, encoder and quantizer (`codec.fingerprint()`)."""
 
     sample_rate: int
     vq_strides: tuple[int, ...]
@@ -64,14 +64,12 @@ class CodesInfo:
     """Samples of one frame."""
 
     @classmethod
-    def of(cls, codec: Snac) -> Self:
-        from aoede.codec.weights import fingerprint
-
+    def of(cls, codec: Codec) -> Self:
         config = codec.config
         if config.codebook_size > 65_536:
             raise ValueError(f"codebook_size is {config.codebook_size:,}; codes are kept in 16 bits, 65,536 at most")
         return cls(
-            codec_fingerprint=fingerprint(codec),
+            codec_fingerprint=codec.fingerprint(),
             sample_rate=config.sample_rate,
             vq_strides=config.vq_strides,
             codebook_size=config.codebook_size,
@@ -89,7 +87,7 @@ class CodesInfo:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         return cls(**{**values, "vq_strides": tuple(values["vq_strides"])})
 
-    def check(self, codec: Snac, where: str) -> None:
+    def check(self, codec: Codec, where: str) -> None:
         """Raises ValueError unless these codes were made by this codec's encoder and quantizer."""
         given = CodesInfo.of(codec)
         if given.codec_fingerprint != self.codec_fingerprint:
@@ -97,6 +95,8 @@ class CodesInfo:
                 f"{where}: made by codec {self.codec_fingerprint}, but the codec given is {given.codec_fingerprint}; "
                 "codes mean nothing to another codec: give the one that made them, or encode again"
             )
+        if given != self:
+            raise ValueError(f"{where}: damaged: it says {self.to_dict()}, but its codec has {given.to_dict()}")
 
 
 def write_shard(path: Path, clips: Sequence[CodedClip], info: CodesInfo, notes: Mapping[str, Any]) -> None:
@@ -150,7 +150,7 @@ def load_codes(
     speakers: Sequence[str] | None = None,
     languages: Sequence[str] | None = None,
     sources: Sequence[str] | None = None,
-    codec: Snac | None = None,
+    codec: Codec | None = None,
 ) -> list[CodedClip]:
     """Clips of one or more prepared folders, in the manifest's order.
 

@@ -18,7 +18,7 @@ UNREADABLE = {
 }
 """Audio that libsndfile does not read, by the bytes it opens with (`ftyp` stands at byte 4)."""
 
-_UNKNOWN_LENGTH = (0, 0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000)
+UNKNOWN_LENGTH = (0, 0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000)
 """Data sizes that writers to a pipe leave in a WAV header, where the true size was not known yet."""
 
 
@@ -57,7 +57,7 @@ def _missing_from_wav(stream: BinaryIO, size: int, order: str) -> str | None:
         name, length = struct.unpack(f"{order}4sI", stream.read(8))
         if name == b"data":
             there = size - position - 8
-            if length in _UNKNOWN_LENGTH or length <= there:
+            if length in UNKNOWN_LENGTH or length <= there:
                 return None
             return f"its header announces {length:,} bytes of audio and {there:,} are there"
         position += 8 + length + (length & 1)

@@ -8,7 +8,6 @@ carrying it along; the loudness of the clips is left as it is.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -23,13 +22,14 @@ import torch
 
 from .batches import encode_shard
 from .codes import REPORT, CodedClip, CodesInfo, load_codes, read_shard_metadata, write_shard
+from .holding import holding
 from .manifest import Clip
 from .saving import replacing
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from aoede.codec import Snac
+    from aoede.codec import Codec
 
 __all__ = ["CodedClip", "PrepareSummary", "load_codes", "prepare"]
 
@@ -83,7 +83,7 @@ class PrepareSummary:
 
 def prepare(
     clips: Sequence[Clip],
-    codec: Snac,
+    codec: Codec,
     out: str | os.PathLike[str],
     *,
     shard_clips: int = 512,
@@ -120,7 +120,7 @@ def prepare(
     folder.mkdir(parents=True, exist_ok=True)
     starts = range(0, len(clips), shard_clips)
     paths = [folder / f"codes-{number:05d}.parquet" for number in range(len(starts))]
-    with _alone(folder):
+    with holding(folder, "aoede prepare"):
         _hold_to_plan(folder, clips, info, shard_clips, batch_seconds)
         for leftover in folder.glob(".*.tmp"):  # of a run that was killed while it wrote
             leftover.unlink()
@@ -218,20 +218,6 @@ def _report(paths: Sequence[Path], num_clips: int) -> dict[str, Any]:
 def _write_json(path: Path, values: dict[str, Any]) -> None:
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder against a second run; the hold ends with the process, however it ends."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"{folder}: another `aoede prepare` is writing there; wait for it, or stop it") from None
-        yield
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
-"""One recording at a time: sound file to code file and back, and what either holds. The work of `aoede codec`.
+"""One recording at a time: sound to codes and back. The work of `aoede codec` on a file or a pipe.
 
-Owns the verbs on files and the lines a person reads afterwards. Long recordings pass through in blocks: memory does not
-grow with them, except for the codes themselves (about 0.5 MB an hour).
+Long recordings pass through in blocks: with SNAC, memory does not grow with them. `ends.py` opens files and pipes,
+`filereport.py` says what became of them, `folders.py` does many files at once.
 """
 
 from __future__ import annotations
@@ -10,100 +10,77 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .audio import AudioInfo, AudioReader, channel_words, duration_words
-from .codefile import CodeFile
+from .audio import AudioError, AudioInfo, AudioReader
+from .codefile import CodeFile, check_code_file
 from .codes import CodesInfo
-from .pieces import decode_blocks, encode_blocks
-from .saving import audio_writer, check_target, replacing, written_rate
+from .codestream import CodeReader, CodeWriter
+from .ends import PIPE, Damage, RawSound, code_source, code_target, name_of, open_sound, sound_target
+from .filereport import FileReport
+from .pieces import PIECE_SECONDS, decode_blocks, decode_reader, encode_blocks
+from .pipes import PipeReader
+from .saving import audio_writer, check_target, written_rate
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from aoede.codec import NoiseMode, Snac
+    from aoede.codec import Codec, NoiseMode
 
 Distance = Callable[[NDArray[np.float32], NDArray[np.float32]], float]
 """How far a decoded sound [T] lies from the original [T]."""
 
-Damage = Literal["refuse", "keep"]
-"""What to do with a sound file that ends early."""
+PIPE_SECONDS = 0.25
+"""Sound in work at once where it comes through a pipe: somebody may be speaking at the other end."""
 
 _BAR_FROM = 30.0
 """Recordings shorter than this, in seconds, need no progress bar."""
-
 
 _COMPARED_FROM = 2048
 """A last crumb of sound shorter than this, in samples, has no spectrum to compare."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class FileReport:
-    """What became of one recording; `str()` is for a person."""
-
-    source: str
-    target: str
-    codes: CodeFile
-    work_seconds: float
-    """Time spent, reading and writing included."""
-
-    audio: AudioInfo | None = None
-    """The sound file that was read; None where codes were."""
-
-    written_rate: int | None = None
-    """Sample rate of the sound file written; None where codes were."""
-
-    distance: float | None = None
-
-    def __str__(self) -> str:
-        codes, rate = self.codes, self.codes.info.sample_rate
-        head = f"{Path(self.source).name}  {duration_words(codes.seconds)}"
-        if self.audio is not None:
-            head += f", {self.audio.sample_rate / 1000:g} kHz {channel_words(self.audio.channels)}"
-            head += f" -> {rate / 1000:g} kHz mono"
-        lines = [head, f"{size_words(codes)}, {self.work_seconds / codes.seconds:.2f} s of compute a second"]
-        if self.audio is not None:
-            lines += [f"note: {note}" for note in self.audio.notes]
-        last = f"written {self.target}"
-        if self.written_rate not in (None, rate):
-            last += f" (at {self.written_rate} Hz: this format does not take {rate})"
-        lines.append(last if self.distance is None else f"mel distance {self.distance:.2f}   {last}")
-        return "\n".join(lines)
-
-
-def size_words(codes: CodeFile) -> str:
-    """`15,785 codes, 23.7 kB (984 bit/s)`."""
-    span = codes.num_frames * codes.info.frame_length / codes.info.sample_rate
-    size = f"{codes.num_bytes / 1000:.1f} kB" if codes.num_bytes >= 1000 else f"{codes.num_bytes} bytes"
-    return f"{codes.num_codes:,} codes, {size} ({codes.num_bytes * 8 / span:,.0f} bit/s)"
-
-
 def encode_file(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
-    codec: Snac,
+    codec: Codec,
     *,
+    raw: RawSound | None = None,
     truncated: Damage = "refuse",
     progress: bool = False,
 ) -> FileReport:
-    """Sound file to code file.
+    """Sound file to `.snac` file; `-` is standard input, or output.
 
+    Args:
+        raw: what standard input holds; None is WAV.
     Raises:
-        AudioError, ValueError: a sound file that cannot be used, a target that cannot be written.
+        AudioError, ValueError: sound that cannot be used, a target that cannot be written.
     """
     started = time.perf_counter()
-    with replacing(target) as temporary:
-        codes, audio = _encode(source, codec, truncated, progress)
-        temporary.write_bytes(codes.to_bytes())
+    rate, info, samples = codec.config.sample_rate, CodesInfo.of(codec), 0
+    with code_target(target) as stream, open_sound(source, rate, raw, truncated) as reader:
+        writer = CodeWriter(stream, info)
+        live = isinstance(reader, PipeReader)
+        blocks = reader.blocks(PIPE_SECONDS) if live else reader.blocks()
+        with _bar("encoding", reader.info.seconds, progress) as bar:
+            for count, codes in encode_blocks(codec, blocks, seconds=PIPE_SECONDS if live else PIECE_SECONDS):
+                samples += count
+                writer.write(codes)
+                bar.update(count / rate)
+        if not samples:
+            raise AudioError(f"{reader.name}: too short: no sample is left at {rate} Hz")
+        writer.finish(samples)
+        audio = reader.info
     return FileReport(
-        source=os.fspath(source),
-        target=os.fspath(target),
-        codes=codes,
+        source=name_of(source, "standard input"),
+        target=name_of(target, "standard output"),
+        info=info,
+        num_samples=samples,
+        num_frames=writer.num_frames,
         audio=audio,
         work_seconds=time.perf_counter() - started,
     )
@@ -112,29 +89,45 @@ def encode_file(
 def decode_file(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
-    codec: Snac,
+    codec: Codec,
     *,
     noise: NoiseMode = "seeded",
     seed: int = 0,
+    raw: RawSound | None = None,
     progress: bool = False,
 ) -> FileReport:
-    """Code file to sound file, as long as the recording was, to the sample.
+    """`.snac` file to sound file, as long as the recording was, to the sample; `-` is standard input, or output.
 
+    A file is checked to its end before anything is decoded. A pipe cannot be: damage is told after what came before it
+    has been decoded.
+
+    Args:
+        raw: how samples go to standard output; None is WAV.
     Raises:
         ValueError: not a code file, codes of another codec, a target that cannot be written.
     """
     started = time.perf_counter()
-    codes = CodeFile.load(source)
-    codes.info.check(codec, os.fspath(source))
+    piped = os.fspath(source) == PIPE
+    seconds = 0.0
+    if not piped:
+        size = check_code_file(source)
+        seconds = size.num_samples / size.info.sample_rate
     rate = codec.config.sample_rate
-    with _bar("decoding", codes.seconds, progress) as bar, audio_writer(target, rate) as writer:
-        for block in decode_blocks(codec, codes.codes, codes.num_samples, noise=noise, seed=seed):
-            writer.write(block)
-            bar.update(len(block) / rate)
+    with code_source(source) as stream:
+        reader = CodeReader(stream, name_of(source, "standard input"))
+        reader.info.check(codec, reader.name)
+        with _bar("decoding", seconds, progress) as bar, sound_target(target, rate, raw) as writer:
+            step = PIPE_SECONDS if piped else PIECE_SECONDS
+            for block in decode_reader(codec, reader, noise=noise, seed=seed, seconds=step):
+                writer.write(block)
+                bar.update(len(block) / rate)
+    assert reader.num_samples is not None
     return FileReport(
-        source=os.fspath(source),
-        target=os.fspath(target),
-        codes=codes,
+        source=reader.name,
+        target=name_of(target, "standard output"),
+        info=reader.info,
+        num_samples=reader.num_samples,
+        num_frames=reader.num_frames,
         written_rate=writer.sample_rate,
         work_seconds=time.perf_counter() - started,
     )
@@ -143,7 +136,7 @@ def decode_file(
 def roundtrip_file(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str] | None,
-    codec: Snac,
+    codec: Codec,
     *,
     truncated: Damage = "refuse",
     seed: int = 0,
@@ -162,16 +155,16 @@ def roundtrip_file(
     rate = codec.config.sample_rate
     written_rate(check_target(target), rate)  # a target that cannot be written is told before the work, not after
     started = time.perf_counter()
-    codes, audio = _encode(source, codec, truncated, progress)
+    coded, audio = _encoded(source, codec, truncated, progress)
     work = time.perf_counter() - started
     total = weight = 0.0
     with (
-        _bar("decoding", codes.seconds, progress) as bar,
+        _bar("decoding", coded.seconds, progress) as bar,
         audio_writer(target, rate) as writer,
         AudioReader(source, rate, truncated=truncated) as reader,
     ):
         original = _Lengths(reader.blocks())
-        blocks = decode_blocks(codec, codes.codes, codes.num_samples, seed=seed)
+        blocks = decode_blocks(codec, coded.codes, coded.num_samples, seed=seed)
         while True:
             started = time.perf_counter()
             block = next(blocks, None)
@@ -188,7 +181,9 @@ def roundtrip_file(
     return FileReport(
         source=os.fspath(source),
         target=os.fspath(target),
-        codes=codes,
+        info=coded.info,
+        num_samples=coded.num_samples,
+        num_frames=coded.num_frames,
         audio=audio,
         written_rate=writer.sample_rate,
         distance=total / weight if weight else None,
@@ -196,8 +191,8 @@ def roundtrip_file(
     )
 
 
-def _encode(
-    source: str | os.PathLike[str], codec: Snac, truncated: Damage, progress: bool
+def _encoded(
+    source: str | os.PathLike[str], codec: Codec, truncated: Damage, progress: bool
 ) -> tuple[CodeFile, AudioInfo]:
     rate = codec.config.sample_rate
     samples = 0
@@ -211,6 +206,8 @@ def _encode(
             pieces.append(piece)
             bar.update(count / rate)
         info = reader.info
+    if not samples:
+        raise AudioError(f"{reader.name}: too short: no sample is left at {rate} Hz")
     codes = [np.concatenate(level) for level in zip(*pieces, strict=True)]
     return CodeFile(info=CodesInfo.of(codec), num_samples=samples, codes=codes), info
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .audio import describe, duration_words
-from .codefile import CodeFile, is_code_file
+from .codefile import CodeFileSize, check_code_file, is_code_file
 from .codes import PATTERN, REPORT, codes_info
-from .files import size_words
+from .filereport import size_words
 
 if TYPE_CHECKING:
-    from aoede.codec import Snac
+    from aoede.codec import Codec, Snac
 
 
 def bundled_codec() -> Path:
@@ -32,11 +32,11 @@ def bundled_codec() -> Path:
     raise ValueError("no codec comes with this installation; name the folder of one (--codec DIR)")
 
 
-def open_codec(folder: str | os.PathLike[str] | None = None) -> Snac:
-    """The codec of a folder or hub repository, or the bundled one."""
-    from aoede.codec import Snac
+def open_codec(name: str | os.PathLike[str] | None = None) -> Codec:
+    """The codec of this name (`aoede.codec.load_codec`: a folder, a hub repository, `mimi:DIR`), or the bundled one."""
+    from aoede.codec import load_codec
 
-    return Snac.from_pretrained(bundled_codec() if folder is None else os.fspath(folder))
+    return load_codec(bundled_codec() if name is None else name)
 
 
 def describe_path(path: str | os.PathLike[str] | None = None) -> str:
@@ -45,6 +45,8 @@ def describe_path(path: str | os.PathLike[str] | None = None) -> str:
     Raises:
         ValueError: no such path, or nothing that Aoede knows.
     """
+    from aoede.codec.loading import names_codec
+
     where = bundled_codec() if path is None else Path(path)
     if where.is_dir():
         if (where / "config.json").is_file():
@@ -53,44 +55,64 @@ def describe_path(path: str | os.PathLike[str] | None = None) -> str:
             return _prepared_words(where)
         raise ValueError(f"{where}: neither a codec (config.json) nor a prepared folder ({PATTERN})")
     if where.is_file() and is_code_file(where):
-        return _code_file_words(CodeFile.load(where), where)
+        return _code_file_words(check_code_file(where), where)
+    if path is not None and not where.exists() and names_codec(path):
+        return _codec_words(open_codec(path), path)
     return str(describe(where))
 
 
-def _codec_words(codec: Snac, folder: Path) -> str:
-    from aoede.codec import fingerprint
-    from aoede.codec.receptive import decoder_tail, encoder_tail
+def _codec_words(codec: Codec, place: str | os.PathLike[str]) -> str:
+    from aoede.codec import Snac
 
     config = codec.config
-    parameters = [sum(p.numel() for p in part.parameters()) for part in (codec.encoder, codec.quantizer, codec.decoder)]
     frame = config.frame_length / config.sample_rate * 1000
-    ahead = encoder_tail(config) / config.sample_rate * 1000
-    behind = decoder_tail(config) / config.sample_rate * 1000
-    strides = ", ".join(map(str, config.vq_strides))
+    counts, strides = ([str(n) for n in numbers] for numbers in (config.codes_per_frame, config.vq_strides))
+    slots = f"{sum(config.codes_per_frame)} codes" + f" ({' + '.join(counts)})" * (len(set(counts)) > 1)
+    levels = f"{config.num_codebooks} levels" + f" (strides {', '.join(strides)})" * (len(set(strides)) > 1)
     rows = {
         "sample rate": f"{config.sample_rate / 1000:g} kHz mono",
         "hop": f"{config.hop_length} samples a latent",
-        "frame": f"{config.frame_length} samples, {frame:.1f} ms, {sum(config.codes_per_frame)} codes "
-        f"({' + '.join(map(str, config.codes_per_frame))})",
-        "codebooks": f"{config.num_codebooks} levels (strides {strides}) of {config.codebook_size:,} entries x "
-        f"{config.codebook_dim} dimensions",
+        "frame": f"{config.frame_length} samples, {frame:.1f} ms, {slots}",
+        "codebooks": f"{levels} of {config.codebook_size:,} entries",
         "rate": f"{config.codes_per_second:.1f} codes a second, {config.bits_per_second:,.0f} bit/s",
-        "parameters": f"{sum(parameters) / 1e6:.2f} M: encoder {parameters[0] / 1e6:.2f}, quantizer "
-        f"{parameters[1] / 1e6:.2f}, decoder {parameters[2] / 1e6:.2f}",
-        "latency": f"{frame:.0f} ms a frame; the encoder hears {ahead:.0f} ms ahead, the decoder {behind:.0f} ms"
-        + ("" if config.attn_window_size is None else f"; attention windows of {config.attn_window_size} latents"),
-        "noise": "in the decoder, seeded" if config.noise else "none",
-        "fingerprint": fingerprint(codec),
     }
-    return _table(f"{folder}  codec", rows)
+    if isinstance(codec, Snac):
+        rows["codebooks"] += f" x {codec.config.codebook_dim} dimensions"
+        rows |= _snac_rows(codec)
+    else:
+        rows["parameters"] = f"{sum(p.numel() for p in codec.parameters()) / 1e6:.2f} M"
+    rows["fingerprint"] = codec.fingerprint()
+    return _table(f"{os.fspath(place)}  codec", rows)
 
 
-def _code_file_words(codes: CodeFile, path: Path) -> str:
-    info = codes.info
+def _snac_rows(codec: Snac) -> dict[str, str]:
+    from aoede.codec.receptive import decoder_tail, encoder_tail
+
+    config = codec.config
+    parts = [sum(p.numel() for p in part.parameters()) for part in (codec.encoder, codec.quantizer, codec.decoder)]
+    encoder, quantizer, decoder = (f"{part / 1e6:.2f}" for part in parts)
+    ahead, behind, frame = (
+        samples / config.sample_rate * 1000
+        for samples in (encoder_tail(config), decoder_tail(config), config.frame_length)
+    )
+    latency = f"{frame:.0f} ms a frame; the encoder hears {ahead:.0f} ms ahead, the decoder {behind:.0f} ms"
+    if config.attn_window_size is not None:
+        latency += f"; attention windows of {config.attn_window_size} latents"
+    return {
+        "parameters": f"{sum(parts) / 1e6:.2f} M: encoder {encoder}, quantizer {quantizer}, decoder {decoder}",
+        "latency": latency,
+        "noise": "in the decoder, seeded" if config.noise else "none",
+    }
+
+
+def _code_file_words(size: CodeFileSize, path: Path) -> str:
+    info = size.info
+    seconds = duration_words(size.num_samples / info.sample_rate)
+    levels = ", ".join(f"{size.num_frames * count:,}" for count in info.codes_per_frame)
     rows = {
-        "sound": f"{duration_words(codes.seconds)}, {codes.num_samples:,} samples at {info.sample_rate / 1000:g} kHz",
-        "codes": f"{size_words(codes)}, {codes.num_frames:,} frames",
-        "levels": ", ".join(f"{len(level):,}" for level in codes.codes) + f" codes below {info.codebook_size:,}",
+        "sound": f"{seconds}, {size.num_samples:,} samples at {info.sample_rate / 1000:g} kHz",
+        "codes": f"{size_words(info, size.num_frames)}, {size.num_frames:,} frames",
+        "levels": f"{levels} codes below {info.codebook_size:,}",
         "file": f"{path.stat().st_size:,} bytes",
         "codec": info.codec_fingerprint,
     }
