@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-VERBS = ("speak", "voices", "codec", "prepare", "train", "evaluate")
+VERBS = ("speak", "voices", "codec", "data", "prepare", "train", "evaluate")
 """In the order of the help; each is the module `aoede.cli.<verb>`."""
 
 EXIT_INPUT = 2
@@ -29,10 +29,14 @@ EXTRAS = {
     "accelerate": "train",
     "peft": "train",
     "trl": "train",
+    "onnx": "onnx",
+    "onnxscript": "onnx",
+    "onnxruntime": "onnx",
 }
 
 EPILOG = """\
-exit codes: 0 done, 1 a bug (with its traceback), 2 an input or option that cannot be used, 130 interrupted.
+exit codes: 0 done, 1 a bug (with its traceback), 2 an input or option that cannot be used,
+3 done, but for the files that are listed, 130 interrupted.
 AOEDE_TRACEBACK=1 shows the traceback of every error."""
 
 
