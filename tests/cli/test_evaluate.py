@@ -33,11 +33,11 @@ def evaluate(folder, *more, model="codec", kind="codec"):
 def test_a_codec_is_measured_without_a_recogniser(folder, capsys):
     assert evaluate(folder, "--encoder", "none", "--limit", "1") == 0
     printed = capsys.readouterr().out
-    assert "| | recordings | codec round trip |" in printed
+    assert "| | recordings | codec |" in printed
     assert "words were not measured" in printed
     assert printed.splitlines()[-1] == f"written {folder / 'out' / 'report.html'}"
     data = json.loads((folder / "out" / "report.json").read_text())
-    assert data["settings"]["clips"] == "1 of 2"
+    assert data["settings"]["clips"] == "1 of 2, 0.0 min measured"
     assert data["systems"]["codec"]["figures"]["mel distance"]["value"] > 0
 
 

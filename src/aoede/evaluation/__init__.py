@@ -1,39 +1,65 @@
 """Evaluation: how good a codec or a voice is, always beside the recordings. Imports data, codec and generation only."""
 
-from aoede.evaluation.codec import CodebookUse, LevelUse, mel_distance, si_sdr, stft_distance
-from aoede.evaluation.command import evaluate_folder
+from aoede.evaluation.codec import (
+    Alignment,
+    CodebookUse,
+    LevelUse,
+    align_si_sdr,
+    mel_distance,
+    si_sdr,
+    stft_distance,
+)
+from aoede.evaluation.codec_report import CodecReport, CodecSheet
+from aoede.evaluation.coder import Coder, open_coders
+from aoede.evaluation.command import evaluate_codec_folders, evaluate_folder
 from aoede.evaluation.faults import FaultLimits, find_faults
 from aoede.evaluation.intelligibility import Edit, Recogniser, Score, WhisperRecogniser, align, error_rate, score
 from aoede.evaluation.intervals import Interval
 from aoede.evaluation.listening import Listener, Utterance
+from aoede.evaluation.quality import CommandMeasure, DistillMos, Pesq, QualityMeasure, Stoi
 from aoede.evaluation.report import Report
+from aoede.evaluation.roundtrip import CodecEvaluationConfig, evaluate_codecs
 from aoede.evaluation.speaker import ResemblyzerEncoder, SpeakerEncoder, similarity, speaker_centre
 from aoede.evaluation.speech import EvaluationConfig, SpeakingVoice, evaluate
 from aoede.evaluation.spelling import normalise
 
 __all__ = [
+    "Alignment",
     "CodebookUse",
+    "CodecEvaluationConfig",
+    "CodecReport",
+    "CodecSheet",
+    "Coder",
+    "CommandMeasure",
+    "DistillMos",
     "Edit",
     "EvaluationConfig",
     "FaultLimits",
     "Interval",
     "LevelUse",
     "Listener",
+    "Pesq",
+    "QualityMeasure",
     "Recogniser",
     "Report",
     "ResemblyzerEncoder",
     "Score",
     "SpeakerEncoder",
     "SpeakingVoice",
+    "Stoi",
     "Utterance",
     "WhisperRecogniser",
     "align",
+    "align_si_sdr",
     "error_rate",
     "evaluate",
+    "evaluate_codec_folders",
+    "evaluate_codecs",
     "evaluate_folder",
     "find_faults",
     "mel_distance",
     "normalise",
+    "open_coders",
     "score",
     "si_sdr",
     "similarity",

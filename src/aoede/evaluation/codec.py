@@ -1,8 +1,8 @@
 """Codec measures: how far a reconstruction is from its original, and how well the codebooks are used.
 
-Owns the spectral distances, SI-SDR and the counting of codes. Pinned: unlike a training loss (`codec.losses`, whose mel
-bands are used) these definitions never change with a recipe, so that figures of different runs compare. Knows
-nothing of files, speakers or words.
+Owns the spectral distances, SI-SDR (as it is, and aligned) and the counting of codes. Pinned: unlike a training loss
+(`codec.losses`, whose mel bands are used) these definitions never change with a recipe, so that figures of different
+runs compare. Knows nothing of files, speakers or words.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from aoede.codec.losses import mel_filters
 
-__all__ = ["CodebookUse", "LevelUse", "mel_distance", "si_sdr", "stft_distance"]
+__all__ = ["Alignment", "CodebookUse", "LevelUse", "align_si_sdr", "mel_distance", "si_sdr", "stft_distance"]
 
 FLOOR = 1e-5
 """Magnitudes below this count as this before the logarithm."""
@@ -25,6 +26,9 @@ FLOOR = 1e-5
 STFT_WINDOWS = (2048, 512)
 MEL_SCALES = ((2048, 150), (512, 80))
 """(STFT window in samples, mel bands) of each scale."""
+
+SI_SDR_BOUND = 100.0
+"""dB; ratios beyond it, as of a copy without any error, count as this so that a mean over clips exists."""
 
 
 def mel_distance(reference: Tensor, audio: Tensor, sample_rate: int) -> float:
@@ -54,19 +58,89 @@ def stft_distance(reference: Tensor, audio: Tensor) -> float:
 
 
 def si_sdr(reference: Tensor, audio: Tensor) -> float:
-    """Scale-invariant signal-to-distortion ratio in dB (Le Roux et al. 2019), means removed.
+    """Scale-invariant signal-to-distortion ratio in dB (Le Roux et al. 2019, "SDR - half-baked or well done?").
 
-    Says little below 2 kbit/s, where good copies have other phases.
+    With the means removed, 10 log10(|a s|^2 / |x - a s|^2), where s is the original, x the copy and a = <x, s> / |s|^2
+    the gain that fits best; a may be negative, so neither loudness nor polarity counts. In terms of their correlation
+    r it is 10 log10(r^2 / (1 - r^2)). Says little below 2 kbit/s, where good copies have other phases.
 
     Args:
         reference, audio: [T], the same T.
+    Returns:
+        -100 to 100: a copy without error, or without anything of the original, counts as the bound.
+    Raises:
+        ValueError: shapes that differ, or an original that is silent (it has no ratio).
     """
-    if reference.shape != audio.shape:
-        raise ValueError(f"shapes {tuple(reference.shape)} and {tuple(audio.shape)} differ; trim both to one length")
+    if reference.ndim != 1 or reference.shape != audio.shape:
+        raise ValueError(f"shapes {tuple(reference.shape)} and {tuple(audio.shape)} differ; both must be [T], one T")
     target, heard = reference.double() - reference.double().mean(), audio.double() - audio.double().mean()
-    scaled = target * (heard @ target) / (target @ target).clamp_min(1e-12)
+    energy = float(target @ target)
+    if not energy > 1e-12:
+        raise ValueError(f"the original is silent ({len(reference)} samples): it has no SI-SDR; leave this clip out")
+    scaled = target * ((heard @ target) / energy)
     error = heard - scaled
-    return float(10 * torch.log10((scaled @ scaled).clamp_min(1e-12) / (error @ error).clamp_min(1e-12)))
+    signal, noise = float(scaled @ scaled), float(error @ error)
+    if not signal > 0:
+        return -SI_SDR_BOUND
+    return float(np.clip(10 * math.log10(signal / max(noise, 1e-300)), -SI_SDR_BOUND, SI_SDR_BOUND))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alignment:
+    """A copy laid over its original."""
+
+    lag: int
+    """Samples by which the copy is late; below 0 where it is early."""
+    gain: float
+    """What the original is multiplied by to come nearest to the copy; below 0 where the polarity is turned."""
+    si_sdr: float
+    """dB, over the samples that both have once the lag is taken out."""
+
+
+def align_si_sdr(reference: Tensor, audio: Tensor, max_lag: int) -> Alignment:
+    """SI-SDR at the whole-sample lag that suits it best, for codecs that delay, scale or turn the sign.
+
+    For every lag d of -max_lag .. max_lag, original s[t] meets copy x[t + d] wherever both exist; the d of the largest
+    squared correlation (means removed over just those samples) is taken, the smallest |d| among equals, and `si_sdr`
+    of that overlap is the result. Never below `si_sdr` without alignment. All lags are found at once, from one
+    cross-correlation by FFT (Knapp and Carter 1976, without weighting) and running sums.
+
+    Args:
+        reference, audio: [T], the same T.
+        max_lag: samples, 0 to T / 2.
+    Raises:
+        ValueError: shapes that differ, a silent original, a lag out of range.
+    """
+    raw = si_sdr(reference, audio)
+    total = len(reference)
+    if not 0 <= max_lag <= total // 2:
+        raise ValueError(f"max_lag is {max_lag} samples; 0 to {total // 2} fit {total} samples")
+    s, x = reference.double().cpu().numpy(), audio.double().cpu().numpy()
+    s, x = s - s.mean(), x - x.mean()
+    size = 1 << (2 * total - 1).bit_length()
+    spectrum = np.conj(np.fft.rfft(s, size)) * np.fft.rfft(x, size)
+    products = np.fft.irfft(spectrum, size)  # products[d] = sum over t of s[t] x[t + d]; negative d at the end
+    lags = np.arange(-max_lag, max_lag + 1)
+    # The overlap at lag d: s[begin : begin + count] with x[begin + d : begin + d + count].
+    count, begin = total - np.abs(lags), np.maximum(-lags, 0)
+
+    def over(values: NDArray[np.float64], first: NDArray[np.int64]) -> NDArray[np.float64]:
+        sums = np.concatenate([[0.0], np.cumsum(values)])
+        return np.asarray(sums[first + count] - sums[first])
+
+    sum_s, sum_x = over(s, begin), over(x, begin + lags)
+    power_s = over(s * s, begin) - sum_s**2 / count
+    power_x = over(x * x, begin + lags) - sum_x**2 / count
+    shared = products[lags] - sum_s * sum_x / count
+    floor = 1e-9 * max(float(s @ s), 1e-12), 1e-9 * max(float(x @ x), 1e-12)  # a silent overlap is no match
+    fits = np.where((power_s > floor[0]) & (power_x > floor[1]), shared**2 / np.maximum(power_s * power_x, 1e-300), 0)
+    best = int(min(np.flatnonzero(fits >= fits.max() * (1 - 1e-12)), key=lambda i: (abs(lags[i]), lags[i])))
+    lag, first, kept = int(lags[best]), int(begin[best]), int(count[best])
+    aligned = raw if lag == 0 else si_sdr(reference[first : first + kept], audio[first + lag : first + lag + kept])
+    if aligned <= raw:  # the bound, or rounding: no lag beats none
+        lag, best, aligned = 0, max_lag, raw
+    gain = float(shared[best] / power_s[best]) if power_s[best] > 0 else 0.0
+    return Alignment(lag=lag, gain=gain, si_sdr=aligned)
 
 
 @dataclass(frozen=True, kw_only=True)

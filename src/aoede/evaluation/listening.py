@@ -6,8 +6,8 @@ faults, distance from the recording. Knows nothing of how the audio came about o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -15,13 +15,17 @@ from numpy.typing import NDArray
 
 from aoede.data.audio import load_audio
 from aoede.data.manifest import Clip
-from aoede.evaluation.codec import mel_distance, si_sdr, stft_distance
+from aoede.evaluation.codec import align_si_sdr, mel_distance, si_sdr, stft_distance
 from aoede.evaluation.faults import FaultLimits, find_faults
 from aoede.evaluation.intelligibility import Recogniser, Score, score
+from aoede.evaluation.quality import QualityMeasure, Unmeasurable
 from aoede.evaluation.speaker import SpeakerEncoder, similarity, speaker_centre
 from aoede.evaluation.spelling import words
 
 __all__ = ["Listener", "Utterance"]
+
+SILENCE = 1e-4
+"""A recording whose peak is not above this (-80 dBFS) has no signal that could be compared with a distortion."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +33,7 @@ class Utterance:
     """One clip as one system gave it; None where a thing was not measured or does not apply."""
 
     system: str
-    """ "recording", "codec" or "voice"."""
+    """ "recording", "voice", "codec", or the label of one of several codecs."""
     id: str
     text: str
     speaker: str | None
@@ -46,10 +50,24 @@ class Utterance:
     mel_distance: float | None = None
     stft_distance: float | None = None
     si_sdr: float | None = None
+    si_sdr_aligned: float | None = None
+    """At the lag that suits it best, see `align_si_sdr`."""
+    lag_seconds: float | None = None
+    """That lag; above 0 where the copy is late."""
+    gain: float | None = None
+    """The gain at that lag; below 0 where the polarity is turned."""
+    measures: Mapping[str, float] = field(default_factory=dict)
+    """What further evaluators gave it, by their names: PESQ, STOI, a predicted opinion score."""
+    unmeasured: tuple[str, ...] = ()
+    """ "NAME: reason" of the measures that found nothing to measure in this clip."""
     duration_ratio: float | None = None
     """Seconds over the recording's seconds, same text and speaker."""
     compute_seconds: float | None = None
     """Time it took to make, on the clock."""
+    encode_seconds: float | None = None
+    """A codec's share of it for sound to codes."""
+    decode_seconds: float | None = None
+    """A codec's share of it for codes to sound."""
     first_audio_seconds: float | None = None
     """Time from asking to the first samples that could be played."""
     faults: tuple[str, ...] = ()
@@ -66,6 +84,8 @@ class Listener:
             used only for a speaker who has no others, each without itself.
         references: how many recordings make a speaker's middle.
         recogniser, encoder: None leaves words, or the speaker, unmeasured.
+        measures: further evaluators, each a column of its own.
+        max_lag_seconds: how far a copy may be off in time for the aligned SI-SDR.
     """
 
     def __init__(
@@ -77,10 +97,15 @@ class Listener:
         encoder: SpeakerEncoder | None = None,
         references: int = 5,
         limits: FaultLimits | None = None,
+        measures: Sequence[QualityMeasure] = (),
+        max_lag_seconds: float = 0.05,
     ) -> None:
         if references < 1:
             raise ValueError(f"references is {references}; at least 1 recording makes a speaker's middle")
+        if not 0 <= max_lag_seconds <= 1:
+            raise ValueError(f"max_lag_seconds is {max_lag_seconds}; 0 to 1 s can be searched")
         self.recogniser, self.encoder, self.limits = recogniser, encoder, limits
+        self.measures, self.max_lag_seconds = tuple(measures), max_lag_seconds
         self._references = references
         measured = {clip.id for clip in clips}
         self._others: dict[str, list[Clip]] = {}
@@ -105,6 +130,8 @@ class Listener:
         recording: NDArray[np.float32] | None = None,
         aligned: bool = False,
         compute_seconds: float | None = None,
+        encode_seconds: float | None = None,
+        decode_seconds: float | None = None,
         first_audio_seconds: float | None = None,
         cut: bool = False,
         notes: tuple[str, ...] = (),
@@ -129,14 +156,8 @@ class Listener:
         if heard is not None and words(clip.text, language):
             compared = score(clip.text, heard, language)
         near, far = self._similarities(audio, sample_rate, speaker, clip.id)
-        distances: tuple[float | None, float | None, float | None] = (None, None, None)
-        if aligned and recording is not None and len(recording) > 1024:
-            original, copy = torch.from_numpy(recording).float(), torch.from_numpy(audio).float()
-            distances = (
-                mel_distance(original, copy, sample_rate),
-                stft_distance(original, copy),
-                si_sdr(original, copy),
-            )
+        distances = self._distances(audio, recording if aligned else None, sample_rate)
+        measures, unmeasured = self._measured(audio, recording if aligned else None, sample_rate)
         return Utterance(
             system=system,
             id=clip.id,
@@ -148,15 +169,53 @@ class Listener:
             score=compared,
             similarity=near,
             stranger_similarity=far,
-            mel_distance=distances[0],
-            stft_distance=distances[1],
-            si_sdr=distances[2],
+            **distances,
+            measures=measures,
+            unmeasured=unmeasured,
             duration_ratio=len(audio) / sample_rate / length if length else None,
             compute_seconds=compute_seconds,
+            encode_seconds=encode_seconds,
+            decode_seconds=decode_seconds,
             first_audio_seconds=first_audio_seconds,
             faults=find_faults(audio, sample_rate, compared, length, cut, self.limits),
             notes=notes,
         )
+
+    def _distances(
+        self, audio: NDArray[np.float32], recording: NDArray[np.float32] | None, sample_rate: int
+    ) -> dict[str, float]:
+        """Spectral distances and SI-SDR by field; none of a clip too short for a window, no SI-SDR of a silent one."""
+        if recording is None or len(recording) <= 1024:
+            return {}
+        original, copy = torch.from_numpy(recording).float(), torch.from_numpy(audio).float()
+        found = {
+            "mel_distance": mel_distance(original, copy, sample_rate),
+            "stft_distance": stft_distance(original, copy),
+        }
+        if float(np.abs(recording).max()) > SILENCE:
+            max_lag = min(round(self.max_lag_seconds * sample_rate), len(recording) // 2)
+            alignment = align_si_sdr(original, copy, max_lag)
+            found |= {
+                "si_sdr": si_sdr(original, copy),
+                "si_sdr_aligned": alignment.si_sdr,
+                "lag_seconds": alignment.lag / sample_rate,
+                "gain": alignment.gain,
+            }
+        return found
+
+    def _measured(
+        self, audio: NDArray[np.float32], recording: NDArray[np.float32] | None, sample_rate: int
+    ) -> tuple[dict[str, float], tuple[str, ...]]:
+        found, unmeasured = {}, []
+        for measure in self.measures:
+            try:
+                value = measure.measure(recording, audio, sample_rate)
+            except Unmeasurable as reason:
+                unmeasured.append(f"{measure.name}: {reason}")
+                continue
+            if value is not None:
+                found[measure.name] = value
+        return found, tuple(unmeasured)
 
     def _similarities(
         self, audio: NDArray[np.float32], sample_rate: int, speaker: str | None, clip_id: str

@@ -14,31 +14,58 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["histogram_svg", "spectrogram_png"]
+__all__ = ["COLOURS", "histogram_svg", "loudest_decibels", "spectrogram_png"]
 
 WINDOW_SECONDS = 0.032
 RANGE_DECIBELS = 80.0
+QUIETEST_TOP = -115.0
+"""dB of full scale: audio that never gets louder is drawn dark, not raised."""
+FAINTEST_DECIBELS = -200.0
 ANCHORS = np.array([(13, 8, 40), (84, 15, 109), (187, 55, 84), (249, 142, 9), (252, 255, 164)], dtype=np.float64)
 """Colours from silent to loud, evenly spaced (dark violet, red, orange, pale yellow)."""
 
 COLOURS = ("#7a8699", "#2f7fd1", "#d1602f", "#3b9b5b")
 
 
-def spectrogram_png(audio: NDArray[np.float32], sample_rate: int, width: int = 480, height: int = 128) -> bytes:
-    """A PNG of log magnitudes: time to the right, 0 Hz to half the sample rate upwards, 80 dB from the loudest.
+def spectrogram_png(
+    audio: NDArray[np.float32],
+    sample_rate: int,
+    width: int = 480,
+    height: int = 128,
+    *,
+    top_hertz: float | None = None,
+    loudest: float | None = None,
+) -> bytes:
+    """A PNG of log magnitudes: time to the right, 0 Hz to `top_hertz` upwards, 80 dB from the loudest.
 
     Args:
         audio: [T]; may be empty, which is drawn as silence.
+        top_hertz: upper edge; None is half the sample rate, and what lies above that is drawn as silence.
+        loudest: level in dB that gets the brightest colour, so that pictures compare (see `loudest_decibels`).
     """
+    levels = _decibels(audio, sample_rate, width)
+    bins = levels.shape[1]
+    rows = np.linspace(0, bins * (top_hertz or sample_rate / 2) / (sample_rate / 2), height + 1).astype(int)
+    silence = np.full(width, FAINTEST_DECIBELS)
+    bands = [levels[:, a : max(b, a + 1)].max(1) if a < bins else silence for a, b in pairwise(rows)]
+    picture = np.stack(bands)[::-1]
+    brightest = max(float(picture.max()), QUIETEST_TOP) if loudest is None else loudest
+    return _png(_coloured(np.clip((picture - brightest) / RANGE_DECIBELS + 1, 0, 1)))
+
+
+def loudest_decibels(audio: NDArray[np.float32], sample_rate: int) -> float:
+    """The brightest level of a spectrogram of this audio, for the `loudest` of the pictures beside it."""
+    return max(float(_decibels(audio, sample_rate, 480).max()), QUIETEST_TOP)
+
+
+def _decibels(audio: NDArray[np.float32], sample_rate: int, width: int) -> NDArray[np.float64]:
+    """[width, bins]; a tone at full scale has the same level at every sample rate."""
     window = 1 << int(np.ceil(np.log2(max(sample_rate * WINDOW_SECONDS, 16))))
     padded = np.pad(audio.astype(np.float64), (window // 2, window // 2))
     starts = np.linspace(0, len(padded) - window, width).astype(int)
-    frames = np.stack([padded[start : start + window] for start in starts]) * np.hanning(window)
-    levels = 20 * np.log10(np.abs(np.fft.rfft(frames))[:, :-1] + 1e-7)  # [width, window // 2]
-    rows = np.linspace(0, levels.shape[1], height + 1).astype(int)
-    picture = np.stack([levels[:, a : max(b, a + 1)].max(1) for a, b in pairwise(rows)])[::-1]
-    share = np.clip((picture - max(picture.max(), -60.0)) / RANGE_DECIBELS + 1, 0, 1)
-    return _png(_coloured(share))
+    shape = np.hanning(window)
+    frames = np.stack([padded[start : start + window] for start in starts]) * (shape / shape.sum())
+    return 20 * np.log10(np.abs(np.fft.rfft(frames))[:, :-1] + 1e-10)
 
 
 def histogram_svg(series: Mapping[str, Sequence[float]], title: str, bins: int = 20, top: float | None = None) -> str:

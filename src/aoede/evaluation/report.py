@@ -1,7 +1,7 @@
 """The report: figures of each system with their intervals, as data, JSON and a Markdown table.
 
-Owns which figures are drawn from utterances and how they are named and rounded. The page with players is `page.py`'s;
-how an utterance is measured is `listening.py`'s.
+Owns what is said of each system and how it is written down. Which figures there are is `figures.py`'s, the page with
+players `page.py`'s, how an utterance is measured `listening.py`'s.
 """
 
 from __future__ import annotations
@@ -9,84 +9,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aoede.evaluation.codec import LevelUse
-from aoede.evaluation.intervals import Interval, difference, mean, ratio
+from aoede.evaluation.figures import FIGURES, WORD_ERRORS, Figure
+from aoede.evaluation.intervals import Interval, mean
 from aoede.evaluation.listening import Utterance
 
-__all__ = ["FIGURES", "Figure", "Report"]
+__all__ = ["Report", "plain_interval", "plain_utterance", "write_texts"]
 
 NAMES = {"recording": "recordings", "codec": "codec round trip", "voice": "voice"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """One column of the tables."""
-
-    name: str
-    unit: str
-    """Shown beside the name; "%" figures are stored as shares."""
-    digits: int
-    better: str
-    """ "lower", "higher" or "near 1"."""
-    compute: Callable[[Sequence[Utterance]], Interval | None]
-
-    def show(self, interval: Interval | None, with_interval: bool = True) -> str:
-        """As a person reads it: `4.2 (3.1 to 5.4)`, or a dash."""
-        if interval is None:
-            return "-"
-        scale = 100 if self.unit == "%" else 1
-        value, low, high = (
-            f"{number * scale:.{self.digits}f}" for number in (interval.value, interval.low, interval.high)
-        )
-        return f"{value} ({low} to {high})" if with_interval and interval.count > 1 else value
-
-
-def _mean_of(field: str) -> Callable[[Sequence[Utterance]], Interval | None]:
-    def compute(utterances: Sequence[Utterance]) -> Interval | None:
-        values = [getattr(u, field) for u in utterances if getattr(u, field) is not None]
-        return mean(values) if values else None
-
-    return compute
-
-
-def _errors(kind: str) -> Callable[[Sequence[Utterance]], Interval | None]:
-    def compute(utterances: Sequence[Utterance]) -> Interval | None:
-        scores = [u.score for u in utterances if u.score is not None]
-        if not scores:
-            return None
-        if kind == "word":
-            return ratio([s.word_errors for s in scores], [s.num_words for s in scores])
-        return ratio([s.character_errors for s in scores], [s.num_characters for s in scores])
-
-    return compute
-
-
-def _real_time_factor(utterances: Sequence[Utterance]) -> Interval | None:
-    timed = [u for u in utterances if u.compute_seconds is not None]
-    return ratio([u.compute_seconds or 0 for u in timed], [u.seconds for u in timed]) if timed else None
-
-
-def _faulty(utterances: Sequence[Utterance]) -> Interval | None:
-    return mean([float(bool(u.faults)) for u in utterances]) if utterances else None
-
-
-FIGURES = (
-    Figure(name="word errors", unit="%", digits=1, better="lower", compute=_errors("word")),
-    Figure(name="character errors", unit="%", digits=1, better="lower", compute=_errors("character")),
-    Figure(name="speaker similarity", unit="", digits=3, better="higher", compute=_mean_of("similarity")),
-    Figure(name="mel distance", unit="", digits=2, better="lower", compute=_mean_of("mel_distance")),
-    Figure(name="STFT distance", unit="", digits=2, better="lower", compute=_mean_of("stft_distance")),
-    Figure(name="SI-SDR", unit="dB", digits=1, better="higher", compute=_mean_of("si_sdr")),
-    Figure(name="duration ratio", unit="", digits=2, better="near 1", compute=_mean_of("duration_ratio")),
-    Figure(name="faulty clips", unit="%", digits=1, better="lower", compute=_faulty),
-    Figure(name="real-time factor", unit="", digits=3, better="lower", compute=_real_time_factor),
-    Figure(name="first audio", unit="s", digits=2, better="lower", compute=_mean_of("first_audio_seconds")),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +40,15 @@ class Report:
     """Where the audio lies and the report goes."""
 
     @property
+    def columns(self) -> tuple[Figure, ...]:
+        """Every figure that could be shown, in order."""
+        return FIGURES
+
+    def name(self, system: str) -> str:
+        """A system as a person reads it."""
+        return NAMES.get(system, system)
+
+    @property
     def systems(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(u.system for u in self.utterances))
 
@@ -115,21 +59,15 @@ class Report:
     def figures(self, system: str, speaker: str | None = None) -> dict[str, Interval | None]:
         """Every figure of a system by name; None where nothing was measured."""
         chosen = self.of(system, speaker)
-        return {figure.name: figure.compute(chosen) for figure in FIGURES}
+        return {figure.name: figure.compute(chosen) for figure in self.columns}
 
     def added_errors(self, system: str, baseline: str = "recording") -> Interval | None:
         """Word errors a word above the baseline's, on the same texts, with a paired interval."""
-        base = {u.id: u.score for u in self.of(baseline) if u.score}
-        pairs = [(u.score, base[u.id]) for u in self.of(system) if u.score and u.id in base]
-        if not pairs or system == baseline:
-            return None
-        return difference(
-            [s.word_errors for s, _ in pairs], [b.word_errors for _, b in pairs], [s.num_words for s, _ in pairs]
-        )
+        return None if system == baseline else WORD_ERRORS.against(self.of(system), self.of(baseline))
 
     def shown(self) -> list[Figure]:
         """The figures that at least one system has."""
-        return [f for f in FIGURES if any(f.compute(self.of(system)) is not None for system in self.systems)]
+        return [f for f in self.columns if any(f.compute(self.of(system)) is not None for system in self.systems)]
 
     def worst(self, system: str, count: int) -> list[Utterance]:
         """The utterances a listener should hear first: most word errors a word, then faults, then least similar."""
@@ -141,22 +79,21 @@ class Report:
 
     def stranger_similarity(self) -> float | None:
         """What recordings get against other speakers: the floor of speaker similarity."""
-        found = _mean_of("stranger_similarity")(self.of("recording"))
-        return found.value if found else None
+        found = [u.stranger_similarity for u in self.of("recording") if u.stranger_similarity is not None]
+        return mean(found).value if found else None
 
     def markdown(self) -> str:
         """Tables for docs/results: one row a figure, one column a system, then the codebooks."""
         systems = self.systems
         lines = ["| | " + " | ".join(NAMES.get(s, s) for s in systems) + " |", "|---" * (len(systems) + 1) + "|"]
         for figure in self.shown():
-            name = f"{figure.name} ({figure.unit})" if figure.unit else figure.name
-            lines.append(f"| {name} | " + " | ".join(figure.show(figure.compute(self.of(s))) for s in systems) + " |")
+            lines.append(
+                f"| {figure.title} | " + " | ".join(figure.show(figure.compute(self.of(s))) for s in systems) + " |"
+            )
         added = [self.added_errors(system) for system in systems]
         if any(added):
-            word = FIGURES[0]
-            lines.append(
-                "| word errors above the recordings (points) | " + " | ".join(word.show(a) for a in added) + " |"
-            )
+            cells = " | ".join(WORD_ERRORS.show(interval) for interval in added)
+            lines.append(f"| word errors above the recordings (points) | {cells} |")
         if self.levels:
             lines += ["", "| level | codes used | perplexity | bits a code | codes counted |", "|---|---|---|---|---|"]
             lines += [
@@ -179,10 +116,10 @@ class Report:
             "settings": dict(self.settings),
             "systems": {
                 system: {
-                    "figures": _plain(self.figures(system)),
-                    "word errors above the recordings": _plain(self.added_errors(system)),
+                    "figures": plain_interval(self.figures(system)),
+                    "word errors above the recordings": plain_interval(self.added_errors(system)),
                     "speakers": {
-                        name: _plain(self.figures(system, name)) for name in speakers if self.of(system, name)
+                        name: plain_interval(self.figures(system, name)) for name in speakers if self.of(system, name)
                     },
                 }
                 for system in self.systems
@@ -190,7 +127,7 @@ class Report:
             "speaker similarity of strangers": self.stranger_similarity(),
             "codebooks": [dataclasses.asdict(level) for level in self.levels],
             "failures": [{"id": name, "why": why} for name, why in self.failures],
-            "utterances": [_plain_utterance(u) for u in self.utterances],
+            "utterances": [plain_utterance(u) for u in self.utterances],
         }
 
     def save(self, worst: int = 12) -> Path:
@@ -201,27 +138,35 @@ class Report:
         """
         from aoede.evaluation.page import render
 
-        self.folder.mkdir(parents=True, exist_ok=True)
         texts = {
             "report.json": json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
             "report.md": self.markdown(),
             "report.html": render(self, worst),
         }
-        for name, text in texts.items():
-            temporary = self.folder / f".{name}.{os.getpid()}.tmp"
-            temporary.write_text(text, encoding="utf-8")
-            os.replace(temporary, self.folder / name)
+        write_texts(self.folder, texts)
         return self.folder / "report.html"
 
 
-def _plain(value: Interval | Mapping[str, Interval | None] | None) -> Any:
+def write_texts(folder: Path, texts: Mapping[str, str]) -> None:
+    """Writes files into a folder, each under a temporary name first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        temporary = folder / f".{name}.{os.getpid()}.tmp"
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, folder / name)
+
+
+def plain_interval(value: Interval | Mapping[str, Interval | None] | None) -> Any:
     if isinstance(value, Mapping):
-        return {name: _plain(part) for name, part in value.items()}
+        return {name: plain_interval(part) for name, part in value.items()}
     return None if value is None else dataclasses.asdict(value)
 
 
-def _plain_utterance(utterance: Utterance) -> dict[str, Any]:
-    fields = {f.name: getattr(utterance, f.name) for f in dataclasses.fields(utterance) if f.name != "score"}
+def plain_utterance(utterance: Utterance) -> dict[str, Any]:
+    fields = {
+        f.name: getattr(utterance, f.name) for f in dataclasses.fields(utterance) if f.name not in ("score", "measures")
+    }
+    fields["measures"] = dict(utterance.measures)
     if utterance.score is not None:
         score = utterance.score
         fields |= {"wer": score.wer, "cer": score.cer, "word_errors": score.word_errors, "num_words": score.num_words}

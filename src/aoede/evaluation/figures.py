@@ -1,0 +1,217 @@
+"""The figures of a report: what each is called, how it is drawn from utterances, in which order they stand.
+
+Owns names, units, rounding and the sums behind each figure, over a set and paired against another system. Knows
+nothing of systems, tables or pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from aoede.evaluation.intervals import Interval, difference, ratio
+from aoede.evaluation.listening import Utterance
+from aoede.evaluation.quality import QualityMeasure
+
+__all__ = ["FIGURES", "WORD_ERRORS", "Figure", "measure_figure"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One column of the tables."""
+
+    name: str
+    unit: str
+    """Shown beside the name; "%" figures are stored as shares."""
+    digits: int
+    better: str
+    """ "lower", "higher" or "near 1"."""
+    part: Callable[[Utterance], tuple[float, float] | None]
+    """An utterance's (numerator, denominator), as word errors and words; None where it was not measured."""
+    meaning: str = ""
+    """One sentence for the page, with its source."""
+
+    def compute(self, utterances: Sequence[Utterance]) -> Interval | None:
+        """The figure of a set: the sum of the numerators over that of the denominators."""
+        parts = [part for part in map(self.part, utterances) if part is not None]
+        return ratio([top for top, _ in parts], [bottom for _, bottom in parts]) if parts else None
+
+    def against(self, utterances: Sequence[Utterance], baseline: Sequence[Utterance]) -> Interval | None:
+        """How much higher it is than the baseline's, over the clips that both have: paired, the same resamples."""
+        other = {u.id: self.part(u) for u in baseline}
+        found = [(self.part(u), other.get(u.id)) for u in utterances]
+        pairs = [(mine, theirs) for mine, theirs in found if mine is not None and theirs is not None]
+        if not pairs:
+            return None
+        return difference([m[0] for m, _ in pairs], [t[0] for _, t in pairs], [m[1] for m, _ in pairs])
+
+    def of(self, utterance: Utterance) -> float | None:
+        """One utterance's own figure."""
+        part = self.part(utterance)
+        return part[0] / part[1] if part and part[1] else None
+
+    def show(self, interval: Interval | None, with_interval: bool = True) -> str:
+        """As a person reads it: `4.2 (3.1 to 5.4)`, or a dash."""
+        if interval is None:
+            return "-"
+        value, low, high = map(self.show_number, (interval.value, interval.low, interval.high))
+        return f"{value} ({low} to {high})" if with_interval and interval.count > 1 else value
+
+    def show_number(self, number: float) -> str:
+        """One number with this figure's digits, shares as per cent."""
+        return f"{number * (100 if self.unit == '%' else 1):.{self.digits}f}"
+
+    @property
+    def title(self) -> str:
+        """Name and unit."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
+
+
+def _field(name: str) -> Callable[[Utterance], tuple[float, float] | None]:
+    def part(utterance: Utterance) -> tuple[float, float] | None:
+        value = getattr(utterance, name)
+        return None if value is None else (value, 1.0)
+
+    return part
+
+
+def _words(utterance: Utterance) -> tuple[float, float] | None:
+    score = utterance.score
+    return None if score is None else (score.word_errors, score.num_words)
+
+
+def _characters(utterance: Utterance) -> tuple[float, float] | None:
+    score = utterance.score
+    return None if score is None else (score.character_errors, score.num_characters)
+
+
+def _factor(name: str) -> Callable[[Utterance], tuple[float, float] | None]:
+    """Seconds of computing over seconds of audio."""
+
+    def part(utterance: Utterance) -> tuple[float, float] | None:
+        value = getattr(utterance, name)
+        return None if value is None else (value, utterance.seconds)
+
+    return part
+
+
+def measure_figure(measure: QualityMeasure) -> Figure:
+    """The column of a further measure."""
+
+    def part(utterance: Utterance) -> tuple[float, float] | None:
+        value = utterance.measures.get(measure.name)
+        return None if value is None else (value, 1.0)
+
+    return Figure(
+        name=measure.name, unit="", digits=measure.digits, better=measure.better, part=part, meaning=measure.source
+    )
+
+
+WORD_ERRORS = Figure(
+    name="word errors",
+    unit="%",
+    digits=1,
+    better="lower",
+    part=_words,
+    meaning="words substituted, lost and added over the words of the texts, both spellings normalised",
+)
+FIGURES = (
+    WORD_ERRORS,
+    Figure(
+        name="character errors",
+        unit="%",
+        digits=1,
+        better="lower",
+        part=_characters,
+        meaning="the same over letters, without spaces",
+    ),
+    Figure(
+        name="speaker similarity",
+        unit="",
+        digits=3,
+        better="higher",
+        part=_field("similarity"),
+        meaning="cosine of the speaker encoder's embedding with the middle of other recordings of the speaker",
+    ),
+    Figure(
+        name="mel distance",
+        unit="",
+        digits=2,
+        better="lower",
+        part=_field("mel_distance"),
+        meaning="mean difference of mel magnitudes and of log10 of their squares, windows 2048 and 512, added "
+        "(as in the evaluations of DAC, Kumar et al. 2023, and SNAC)",
+    ),
+    Figure(
+        name="STFT distance",
+        unit="",
+        digits=2,
+        better="lower",
+        part=_field("stft_distance"),
+        meaning="the same on linear spectra",
+    ),
+    Figure(
+        name="SI-SDR",
+        unit="dB",
+        digits=1,
+        better="higher",
+        part=_field("si_sdr"),
+        meaning="scale-invariant signal to distortion, sample for sample (Le Roux et al. 2019), within -100 to 100",
+    ),
+    Figure(
+        name="SI-SDR aligned",
+        unit="dB",
+        digits=1,
+        better="higher",
+        part=_field("si_sdr_aligned"),
+        meaning="the same at the whole-sample lag of highest squared correlation, gain and sign free",
+    ),
+    Figure(
+        name="duration ratio",
+        unit="",
+        digits=2,
+        better="near 1",
+        part=_field("duration_ratio"),
+        meaning="seconds over the recording's",
+    ),
+    Figure(
+        name="faulty clips",
+        unit="%",
+        digits=1,
+        better="lower",
+        part=lambda utterance: (float(bool(utterance.faults)), 1.0),
+        meaning="silent, with a long pause, cut off, of another length, or with words in a loop",
+    ),
+    Figure(
+        name="real-time factor",
+        unit="",
+        digits=3,
+        better="lower",
+        part=_factor("compute_seconds"),
+        meaning="seconds of computing a second of audio, all clips together",
+    ),
+    Figure(
+        name="encode real-time factor",
+        unit="",
+        digits=3,
+        better="lower",
+        part=_factor("encode_seconds"),
+        meaning="its part for sound to codes",
+    ),
+    Figure(
+        name="decode real-time factor",
+        unit="",
+        digits=3,
+        better="lower",
+        part=_factor("decode_seconds"),
+        meaning="its part for codes to sound",
+    ),
+    Figure(
+        name="first audio",
+        unit="s",
+        digits=2,
+        better="lower",
+        part=_field("first_audio_seconds"),
+        meaning="from asking to the first samples that could be played",
+    ),
+)

@@ -1,0 +1,75 @@
+"""Which recordings are measured: a manifest's split, or every sound file of a folder.
+
+Owns the choice between the two and the even spread of a limited number of clips. Reads no audio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from aoede.data.manifest import Clip, load_manifest
+
+__all__ = ["folder_clips", "open_recordings", "spread"]
+
+SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".w64", ".caf", ".au"})
+SAVED_DATASET = ("dataset_info.json", "dataset_dict.json", "state.json")
+"""A folder with one of these was written by `datasets`, and is a manifest."""
+
+
+def folder_clips(folder: str | Path) -> list[Clip]:
+    """Every sound file in a folder and the folders in it, by path; hidden ones are passed over.
+
+    A text file of the same name (`a.txt` beside `a.wav`) is the clip's text.
+
+    Raises:
+        ValueError: no sound file in it.
+    """
+    root = Path(folder)
+    paths = [path for path in sorted(root.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
+    paths = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(root).parts)]
+    if not paths:
+        raise ValueError(f"{folder}: no sound file in it ({', '.join(sorted(name[1:] for name in SUFFIXES))})")
+    clips = []
+    for path in paths:
+        beside = path.with_suffix(".txt")
+        text = " ".join(beside.read_text(encoding="utf-8").split()) if beside.is_file() else ""
+        clips.append(Clip(audio=str(path.resolve()), id=path.relative_to(root).as_posix(), text=text))
+    return clips
+
+
+def open_recordings(
+    path: str | Path,
+    split: str | None,
+    sources: Sequence[str] | None = None,
+    speakers: Sequence[str] | None = None,
+    text: str | None = "text",
+) -> tuple[list[Clip], list[Clip]]:
+    """The clips to measure and the others, which may serve as recordings of each speaker.
+
+    Args:
+        path: a manifest, or a folder of sound files (which has no splits, sources or speakers).
+        split: clips to measure; None is "heldout" for a manifest.
+        text: the manifest's column of texts; None where it has none (words are not measured then).
+    Raises:
+        ValueError: nothing there, no clip of the split, or a filter on a folder of sound files.
+    """
+    where = Path(path)
+    if where.is_dir() and not any(any(where.glob(f"{depth}{name}")) for depth in ("", "*/") for name in SAVED_DATASET):
+        asked = [name for name, given in (("split", split), ("source", sources), ("speaker", speakers)) if given]
+        if asked:
+            raise ValueError(f"{path} is a folder of sound files, without a {asked[0]}; a manifest can have one")
+        return folder_clips(where), []
+    split = split or "heldout"
+    pool = load_manifest(path, text=text, sources=sources, speakers=speakers)
+    clips = [clip for clip in pool if clip.split == split]
+    if not clips:
+        there = ", ".join(sorted({str(clip.split) for clip in pool}))
+        raise ValueError(f"{path}: no clip has split '{split}'; there are: {there}")
+    return clips, [clip for clip in pool if clip.split != split]
+
+
+def spread(clips: Sequence[Clip], limit: int | None) -> list[Clip]:
+    """At most `limit` clips, spread evenly, in their order; None takes all."""
+    count = min(limit or len(clips), len(clips))
+    return [clips[i * len(clips) // count] for i in range(count)]
