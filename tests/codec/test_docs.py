@@ -1,13 +1,14 @@
 """docs/codec.md tells the truth: its examples run, and its tables hold what the configurations say."""
 
 import doctest
+import math
 from pathlib import Path
 
 import pytest
 import torch
 
 from aoede.codec import Snac, SnacConfig
-from aoede.codec.receptive import decoder_tail
+from aoede.codec.receptive import decoder_tail, encoder_tail, latents_for
 
 PAGE = Path(__file__).parents[2] / "docs" / "codec.md"
 
@@ -29,14 +30,16 @@ def test_the_examples_of_the_page_run() -> None:
 @pytest.mark.parametrize("name", ["snac_24khz", "snac_32khz", "snac_44khz", "small_24khz"])
 def test_the_table_of_delays_is_counted_from_the_configuration(name: str) -> None:
     config: SnacConfig = getattr(SnacConfig, name)()
-    tail, frames = decoder_tail(config), 1
-    window = config.attn_window_size or 1
-    while frames * config.vq_strides[0] // window * window * config.hop_length <= tail:
-        frames += 1
+    frames = math.ceil(latents_for(config, 1) / config.vq_strides[0])
+
+    def delay(samples: int) -> str:
+        return f"{samples:,} samples, {1000 * samples / config.sample_rate:.0f} ms"
+
     assert row(f"`{name}`") == [
         f"{1000 / config.frame_rate:.1f} ms",
-        f"{tail:,} samples, {1000 * tail / config.sample_rate:.0f} ms",
+        delay(decoder_tail(config)),
         f"{frames} frames, {frames * sum(config.codes_per_frame)} codes",
+        delay(encoder_tail(config)),
     ]
 
 

@@ -54,9 +54,10 @@ class OnnxStreamDecoder:
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         described = json.loads(self._session.get_modelmeta().custom_metadata_map.get("aoede", "{}"))
         if described.get("kind") != "decoder_step" or described.get("format") != FORMAT:
+            kind = described.get("kind", "no graph of aoede")
             raise ValueError(
-                f"{path} is {described.get('kind', 'no graph of aoede')!r}, format {described.get('format')}: export it "
-                f"with export_decoder(codec, path, streaming=True), which writes 'decoder_step', format {FORMAT}"
+                f"{path} is {kind!r}, format {described.get('format')}: export it with export_decoder(codec, path, "
+                f"streaming=True), which writes 'decoder_step', format {FORMAT}"
             )
         self.config = SnacConfig.from_dict(described["config"])
         self.delay: int = described["delay"]
