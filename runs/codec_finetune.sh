@@ -23,6 +23,6 @@ mkdir -p "$out"
 [ -d "$out/export" ] || { echo "not finished: call this again"; exit 0; }
 
 echo "figures: $out/metrics.jsonl (phases eval and change), curves: $out/curves.png"
-echo "on files nobody chose anything by, for both codecs:"
-echo "  $aoede evaluate codec $codec $corpus/recordings/manifest.jsonl --source fillets_cs --split heldout --out $out/report-before"
-echo "  $aoede evaluate codec $out/export $corpus/recordings/manifest.jsonl --source fillets_cs --split heldout --out $out/report-after"
+echo "on files that nothing was chosen by, both codecs side by side:"
+echo "  $aoede evaluate codec before=$codec after=$out/export $corpus/recordings/manifest.jsonl \\"
+echo "      --source fillets_cs --split heldout --out $out/report"

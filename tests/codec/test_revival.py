@@ -52,6 +52,18 @@ def test_codes_that_nobody_chooses_are_replaced_and_the_others_not_touched() -> 
     assert again == [0] * 20
 
 
+def test_trained_codebooks_are_not_filled_and_lose_only_what_stays_unused() -> None:
+    quantizer = ResidualQuantizer(CONFIG)
+    before = quantizer.levels[0].codebook.weight.detach().clone()
+    revival = CodeRevival(quantizer, every=10, decay=0.8, threshold=0.1, trained=True)
+    one_missing = seen([0, 1, 2, 2], [[9.0, 9.0]] * 4)
+    replaced = [revival.update(quantizer, one_missing, generator(step)) for step in range(20)]
+    # Entry 3 begins at the mean and loses a fifth a step: 0.8^10 is 0.107, enough at the first look; 0.8^20 is not.
+    assert replaced == [0] * 19 + [1]
+    after = quantizer.levels[0].codebook.weight.detach()
+    assert torch.equal(after[:3], before[:3]) and (after[3] > 8.0).all()
+
+
 def test_fewer_vectors_than_dead_codes_are_drawn_evenly() -> None:
     quantizer = ResidualQuantizer(CONFIG)
     CodeRevival(quantizer).update(quantizer, seen([0, 0], [[50.0, 0.0], [0.0, 50.0]]), generator())

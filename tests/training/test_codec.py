@@ -245,6 +245,15 @@ def test_training_goes_on_from_weights(manifest: Path, tmp_path: Path) -> None:
     assert objective.evaluate(0)["mel"] == pytest.approx(reached, rel=1e-5)
 
 
+def test_training_goes_on_with_the_codebooks_of_the_weights(manifest: Path, tmp_path: Path) -> None:
+    first = train(make_recipe(manifest), tmp_path / "first")
+    recipe = make_recipe(manifest, init=str(first), optim=OptimConfig(lr=1e-5))
+    objective = CodecObjective(recipe, tmp_path / "second")
+    before = objective.evaluate(0)["mel"]
+    assert [objective.train_step(step)["revived"] for step in range(3)] == [0, 0, 0]
+    assert objective.evaluate(3)["mel"] == pytest.approx(before, rel=0.02)
+
+
 def test_a_decoder_alone_needs_a_codec_to_start_from(manifest: Path) -> None:
     with pytest.raises(ValueError, match="name its folder with init"):
         make_recipe(manifest, decoder_only=True)

@@ -18,19 +18,29 @@ class CodeRevival:
     """Keeps codebooks alive (Dhariwal et al. 2020, "Jukebox", section 3.1)."""
 
     def __init__(
-        self, quantizer: ResidualQuantizer, *, every: int = 20, decay: float = 0.98, threshold: float = 0.1
+        self,
+        quantizer: ResidualQuantizer,
+        *,
+        every: int = 20,
+        decay: float = 0.98,
+        threshold: float = 0.1,
+        trained: bool = False,
     ) -> None:
-        """Every `every` steps, entries whose running share is below `threshold` of the mean share are replaced."""
+        """Every `every` steps, entries whose running share is below `threshold` of the mean share are replaced.
+
+        The first `update` fills all codebooks, unless they are `trained`: then every entry begins as often chosen as
+        the mean, and goes only when it stays unused.
+        """
         if every < 1 or not 0.0 < decay < 1.0 or not 0.0 <= threshold < 1.0:
             raise ValueError(
                 f"every={every}, decay={decay}, threshold={threshold}: every >= 1, 0 < decay, threshold < 1"
             )
         self.every, self.decay, self.threshold = every, decay, threshold
-        self.steps = 0
+        self.steps = int(trained)
         self.replaced: list[Tensor] = []
         """Of the last `update`: one [size] mask a level, empty when nothing was due. For averages of the weights."""
         weights = [level.codebook.weight.detach() for level in quantizer.levels]
-        self.usage = [torch.zeros_like(weight[:, 0]) for weight in weights]
+        self.usage = [torch.full_like(weight[:, 0], float(trained)) for weight in weights]
         # The newest vectors of each level, as many as it has entries: one batch alone would be too few to draw from.
         self.recent = [weight.new_zeros(0, weight.shape[1]) for weight in weights]
 
@@ -44,7 +54,7 @@ class CodeRevival:
 
     @torch.no_grad()
     def update(self, quantizer: ResidualQuantizer, seen: Quantized, generator: torch.Generator) -> int:
-        """Counts one step and, when due, replaces; the first call fills every codebook.
+        """Counts one step and, when due, replaces; the first call fills every codebook that is not `trained`.
 
         Returns:
             The number of entries replaced.

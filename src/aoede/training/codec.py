@@ -169,7 +169,8 @@ class CodecObjective:
             scale_to_data(self.codec, self.data.loud_batch().to(self.device))
         distributed.broadcast(self.codec)
         self.optimizer = Optimizer(self.codec, recipe.optim)
-        self.revival = CodeRevival(self.codec.quantizer, every=recipe.revive_every)
+        trained = recipe.init is not None
+        self.revival = CodeRevival(self.codec.quantizer, every=recipe.revive_every, trained=trained)
         self.average = EMA(self.codec, recipe.ema)
         if recipe.adversarial is not None:
             shortest = recipe.adversarial.discriminators.min_samples
