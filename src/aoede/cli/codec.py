@@ -4,6 +4,8 @@ import argparse
 import sys
 from typing import Any
 
+from aoede.cli import codec_export
+
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = subparsers.add_parser("codec", help="turn sound into codes and codes into sound")
@@ -36,6 +38,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     decode.add_argument("--format", metavar="NAME", help="of the sound files of a folder (default: wav)")
     info.add_argument("path", nargs="?", metavar="PATH", help="also mimi:DIR and the like; default: the bundled codec")
     info.set_defaults(run=run)
+    codec_export.add(verbs)
 
 
 def run(args: argparse.Namespace) -> int:
