@@ -1,11 +1,15 @@
 """`aoede evaluate` on a tiny codec: what it prints and writes, and how it refuses."""
 
+import argparse
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from aoede.cli.evaluate import add
 from aoede.cli.main import main
 from aoede.codec import Snac, SnacConfig
 from tests.generation.tiny_voice import write_voice
@@ -41,6 +45,41 @@ def test_a_codec_is_measured_without_a_recogniser(folder, capsys):
     assert data["systems"]["codec"]["figures"]["mel distance"]["value"] > 0
 
 
+def test_codecs_are_measured_side_by_side_and_make_a_results_page(folder, tmp_path, capsys):
+    codec, page = folder / "codec", tmp_path / "docs" / "codec.md"
+    command = ["evaluate", "codec", f"one={codec}", f"two={codec}", str(folder / "manifest.jsonl"), "--encoder", "none"]
+    assert main([*command, "--measures", "none", "--out", str(tmp_path / "out"), "--results", str(page)]) == 0
+    printed = capsys.readouterr().out
+    assert "| | recordings | one | two |" in printed
+    assert "| mel distance | 0.00 (0.00 to 0.00) |" in printed  # the same codec twice: no difference
+    assert "not measured: PESQ: left out: --measures none" in printed
+    text = page.read_text()
+    assert f"    aoede evaluate codec one=codec two=codec {folder.name}/manifest.jsonl" in text
+    assert str(folder) not in text
+    assert (page.parent / "codec.svg").is_file()
+
+
+def test_a_folder_of_sound_files_is_measured_by_the_bundled_codec(folder, tmp_path, capsys):
+    sounds = tmp_path / "sounds"
+    sounds.mkdir()
+    soundfile.write(sounds / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(16000), 16000)
+    command = ["evaluate", "codec", str(sounds), "--out", str(tmp_path / "out"), "--measures", "none"]
+    assert main([*command, "--encoder", "none", "--level-clips", "1", "--worst", "1"]) == 0
+    assert "| bundled | 3 of 3 |" in capsys.readouterr().out
+    assert "<audio" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_the_page_on_evaluation_names_every_option_and_no_other():
+    subparsers = argparse.ArgumentParser().add_subparsers()
+    add(subparsers)
+    kinds = next(a for a in subparsers.choices["evaluate"]._actions if isinstance(a, argparse._SubParsersAction))
+    offered = {name for kind in kinds.choices.values() for name in kind._option_string_actions if name.startswith("--")}
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
+    own = page.replace("--no-deps librosa", "").replace("--reference_file", "").replace("--degraded_file", "")
+    told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", re.sub(r"pip install .*|huggingface-cli .*", "", own)))
+    assert told == offered - {"--help"}
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -49,6 +88,11 @@ def test_a_codec_is_measured_without_a_recogniser(folder, capsys):
         (["--limit", "0"], "limit is 0"),
         (["--threads", "0"], "threads is 0"),
         (["--worst", "-1"], "worst is -1"),
+        (["--batch", "0"], "batch is 0"),
+        (["--level-clips", "-1"], "level_clips is -1"),
+        (["--measures", "pesk"], "no measure 'pesk'"),
+        (["--command", "x=true"], "names no {audio}"),
+        (["--results", "codec.html"], "a results page is Markdown"),
         (["--source", "music"], "music"),
         (["--speaker", "b"], "'b'"),
     ],
