@@ -117,7 +117,8 @@ SCRIPT = """
     from(audio, share * Number(picture.dataset.seconds));
   });
   document.addEventListener('keydown', (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches('input, select, textarea')) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target instanceof Element && event.target.matches('input, select, textarea')) return;
     const article = (document.activeElement && document.activeElement.closest('article'))
       || (playing && playing.closest('article'));
     if (event.key === 'Escape' && playing) playing.pause();
