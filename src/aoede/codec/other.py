@@ -214,7 +214,8 @@ class MimiCodec(OtherCodec):
         return config.num_quantizers, config.num_semantic_quantizers, config.num_quantizers
 
     def _hop_length(self) -> int:
-        return round(self.model.config.sampling_rate / self.model.config.frame_rate)
+        hop: int = round(self.model.config.sampling_rate / self.model.config.frame_rate)
+        return hop
 
     def _codes(self, audio: Tensor) -> Tensor:
         codes: Tensor = self.model.encode(audio, num_quantizers=self.config.num_codebooks).audio_codes
@@ -294,11 +295,12 @@ def open_other(kind: str, source: str, levels: int | None = None) -> OtherCodec:
             f"{kind}:{source}: this codec needs the package transformers: pip install transformers"
         ) from None
 
-    adapter, model_class = {
+    models: dict[str, tuple[type[OtherCodec], Any]] = {
         "mimi": (MimiCodec, transformers.MimiModel),
         "dac": (DacCodec, transformers.DacModel),
         "encodec": (EncodecCodec, transformers.EncodecModel),
-    }[kind]
+    }
+    adapter, model_class = models[kind]
     try:
         found = transformers.AutoConfig.from_pretrained(source).model_type
         if found != kind:
@@ -316,8 +318,9 @@ def open_other(kind: str, source: str, levels: int | None = None) -> OtherCodec:
 @contextlib.contextmanager
 def _no_bars() -> Iterator[None]:
     """Keeps the loader from drawing on standard error, which is the caller's."""
-    from transformers.utils import logging
+    from transformers.utils import logging as untyped
 
+    logging: Any = untyped
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

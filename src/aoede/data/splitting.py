@@ -187,8 +187,8 @@ def _groups(recordings: Sequence[Recording], by: By) -> list[list[Recording]]:
         first: dict[str, str] = {}
         for one in recordings:
             leader[find(one.name)] = find(first.setdefault(key(one), one.name))
-    for one, other in alike([one.heard for one in recordings if one.heard is not None]):
-        leader[find(recordings[one].name)] = find(recordings[other].name)
+    for a, b in alike([one.heard for one in recordings if one.heard is not None]):
+        leader[find(recordings[a].name)] = find(recordings[b].name)
     groups = defaultdict(list)
     for one in recordings:
         groups[find(one.name)].append(one)

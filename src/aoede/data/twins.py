@@ -55,14 +55,15 @@ def listen(path: str | os.PathLike[str]) -> Heard:
     Raises:
         AudioError: as `AudioReader`.
     """
-    digest, sums, place, before = hashlib.sha256(), np.zeros(SIZE), 0, np.zeros(0)
+    digest, sums, place = hashlib.sha256(), np.zeros(SIZE), 0
+    before: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
     with AudioReader(path, RATE) as reader:
         for block in reader.blocks():
             if len(block):
                 digest.update(block.astype("<f4").tobytes())
                 # Two samples apart: nothing is left of a constant, little of hum, in which the recordings of one room
                 # agree, nor of what lies near RATE / 2, where resamplers differ.
-                held = np.concatenate((before if len(before) else block[[0, 0]], block))
+                held: NDArray[np.float32] = np.concatenate((before if len(before) else block[[0, 0]], block))
                 rise, before = held[2:] - held[:-2], held[-2:]
                 at = np.arange(place, place + len(block)) % _PERIOD
                 sums += np.bincount(_BUCKETS[at], weights=rise * _SIGNS[at], minlength=SIZE)
