@@ -26,14 +26,20 @@ def codec() -> Snac:
     return make_codec(KIND)
 
 
+# One fixture a graph: exporting takes its time, and each test waits for what it needs alone.
 @pytest.fixture(scope="module")
-def graphs(codec: Snac, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("graphs")
-    return {
-        "encoder": export_encoder(codec, folder / "encoder.onnx"),
-        "decoder": export_decoder(codec, folder / "new" / "decoder.onnx"),
-        "step": export_decoder(codec, folder / "step.onnx", streaming=True),
-    }
+def encoder(codec: Snac, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_encoder(codec, tmp_path_factory.mktemp("encoder") / "encoder.onnx")
+
+
+@pytest.fixture(scope="module")
+def decoder(codec: Snac, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_decoder(codec, tmp_path_factory.mktemp("decoder") / "new" / "decoder.onnx")
+
+
+@pytest.fixture(scope="module")
+def step(codec: Snac, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_decoder(codec, tmp_path_factory.mktemp("step") / "step.onnx", streaming=True)
 
 
 def session(path: Path) -> onnxruntime.InferenceSession:
@@ -51,12 +57,8 @@ def codes_of(codec: Snac, units: int, batch: int) -> list[torch.Tensor]:
     ]
 
 
-def test_graphs_are_whole_files_and_nothing_else_is_left(graphs: dict[str, Path]) -> None:
-    folder = graphs["encoder"].parent
-    assert sorted(path.name for path in folder.iterdir()) == ["encoder.onnx", "new", "step.onnx"]
-
-
-def test_exporting_leaves_the_codec_as_it_was(codec: Snac, graphs: dict[str, Path]) -> None:
+def test_a_graph_is_one_file_and_the_codec_stays_as_it_was(codec: Snac, encoder: Path) -> None:
+    assert list(encoder.parent.iterdir()) == [encoder]
     fresh = make_codec(KIND)
     codes = codes_of(codec, 2, 1)
     assert torch.equal(codec.decode(codes), fresh.decode(codes))
@@ -64,15 +66,15 @@ def test_exporting_leaves_the_codec_as_it_was(codec: Snac, graphs: dict[str, Pat
 
 
 @pytest.mark.parametrize(("batch", "units"), [(1, 1), (3, 4)])
-def test_the_encoder_gives_the_same_codes(codec: Snac, graphs: dict[str, Path], batch: int, units: int) -> None:
+def test_the_encoder_gives_the_same_codes(codec: Snac, encoder: Path, batch: int, units: int) -> None:
     audio = torch.randn(batch, 1, units * codec.config.pad_multiple, generator=torch.Generator().manual_seed(0)) * 0.3
-    codes = session(graphs["encoder"]).run(None, {"audio": audio.numpy()})
+    codes = session(encoder).run(None, {"audio": audio.numpy()})
     for mine, theirs in zip(codes, codec.encode(audio), strict=True):
         assert mine.tolist() == theirs.tolist()
 
 
 @pytest.mark.parametrize(("batch", "units"), [(1, 1), (3, 4)])
-def test_the_decoder_gives_the_same_audio(codec: Snac, graphs: dict[str, Path], batch: int, units: int) -> None:
+def test_the_decoder_gives_the_same_audio(codec: Snac, decoder: Path, batch: int, units: int) -> None:
     codes = codes_of(codec, units, batch)
     feed = {f"codes_{level}": values.numpy() for level, values in enumerate(codes)}
     source = NoiseSource("seeded", 4)
@@ -81,15 +83,15 @@ def test_the_decoder_gives_the_same_audio(codec: Snac, graphs: dict[str, Path], 
         track = source.draw(batch, layer, 0, steps, torch.zeros(0))
         assert track is not None
         feed[f"noise_{layer}"] = track.expand(batch, -1, -1).contiguous().numpy()
-    (audio,) = session(graphs["decoder"]).run(None, feed)
+    (audio,) = session(decoder).run(None, feed)
     assert np.abs(audio - codec.decode(codes, seed=4).numpy()).max() < 5e-6
 
 
 @pytest.mark.parametrize("noise", ["seeded", "off"])
-def test_steps_of_any_size_give_the_audio_of_one_shot(codec: Snac, graphs: dict[str, Path], noise: str) -> None:
+def test_steps_of_any_size_give_the_audio_of_one_shot(codec: Snac, step: Path, noise: str) -> None:
     codes = codes_of(codec, 9, 2)
     whole = codec.decode(codes, noise=noise, seed=7).numpy()
-    stream = OnnxStreamDecoder(graphs["step"], noise=noise, seed=7, threads=1)
+    stream = OnnxStreamDecoder(step, noise=noise, seed=7, threads=1)
     pieces, position = [], 0
     for units in (1, 1, 3, 1, 2, 1):
         steps = [units * codec.config.latents_multiple // stride for stride in codec.config.vq_strides]
@@ -104,8 +106,8 @@ def test_steps_of_any_size_give_the_audio_of_one_shot(codec: Snac, graphs: dict[
     assert np.abs(together - whole).max() < 5e-6
 
 
-def test_the_file_names_its_states_and_delays(codec: Snac, graphs: dict[str, Path]) -> None:
-    opened = session(graphs["step"])
+def test_the_file_names_its_states_and_delays(codec: Snac, step: Path) -> None:
+    opened = session(step)
     described = json.loads(opened.get_modelmeta().custom_metadata_map["aoede"])
     assert described["kind"] == "decoder_step"
     assert described["delay"] == decoder_tail(codec.config)
@@ -118,16 +120,16 @@ def test_the_file_names_its_states_and_delays(codec: Snac, graphs: dict[str, Pat
     ]
 
 
-def test_a_stream_needs_a_step_and_whole_windows(codec: Snac, graphs: dict[str, Path], tmp_path: Path) -> None:
+def test_a_stream_needs_a_step_and_whole_windows(codec: Snac, decoder: Path, step: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"is 'decoder', format 1: export it with .*streaming=True"):
-        OnnxStreamDecoder(graphs["decoder"])
-    stream = OnnxStreamDecoder(graphs["step"], threads=1)
+        OnnxStreamDecoder(decoder)
+    stream = OnnxStreamDecoder(step, threads=1)
     with pytest.raises(ValueError, match="4 levels of a multiple of 1 frames"):
         stream.push([level.numpy() for level in codes_of(codec, 1, 1)][:3])
     with pytest.raises(ValueError, match=r"outside 0\.\.31"):
         stream.push([level.numpy() + 32 for level in codes_of(codec, 1, 1)])
     with pytest.raises(ValueError, match="'seeded' or 'off'"):
-        OnnxStreamDecoder(graphs["step"], noise="random")
+        OnnxStreamDecoder(step, noise="random")
     with pytest.raises(ValueError, match="is a folder"):
         export_encoder(codec, tmp_path)
     assert StreamDecoder(codec).tail == stream.delay

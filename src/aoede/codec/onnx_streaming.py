@@ -44,7 +44,7 @@ class OnnxStreamDecoder:
             ValueError: a file that is no such graph, or noise that cannot stream.
             ModuleNotFoundError: onnxruntime is not installed (`pip install 'aoede[onnx]'`).
         """
-        import onnxruntime
+        import onnxruntime  # type: ignore[import-untyped]
 
         if noise == "random":
             raise ValueError("noise='random' cannot stream exactly: choose 'seeded' or 'off'")
