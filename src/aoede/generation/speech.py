@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from aoede.codec import Snac, StreamDecoder
+from aoede.codec.folding import FoldedDecoder
 from aoede.data.text import NothingToSay
 from aoede.generation.engine import Engine, Request
 from aoede.generation.joining import EdgeFader, pause
@@ -107,7 +108,7 @@ class SpeechStream:
             max_frames=max(1, math.ceil(limit * voice.codec.config.frame_rate)),
             text_stride=voice.text_stride(len(piece.ids), self.speaker, speed),
         )
-        decoder = StreamDecoder(voice.codec, seed=noise_seed)
+        decoder = StreamDecoder(voice.codec, seed=noise_seed, folded=voice.folded)
         frames: list[torch.Tensor] = []
         count = 0
         wanted = float(FIRST_FRAMES)
@@ -144,6 +145,7 @@ class Voice:
                 f"{codec.config.codebook_size}; they do not belong together"
             )
         self.codec, self.model, self.tokenizer, self.settings = codec.eval(), model.eval(), tokenizer, settings
+        self.folded = FoldedDecoder(self.codec)  # shared by the streams: folding the weights costs some milliseconds
         self.engine = Engine(model)
 
     @classmethod

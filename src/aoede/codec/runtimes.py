@@ -1,0 +1,216 @@
+"""What computes the two halves of a prepared codec: torch, torch.compile, ONNX Runtime, OpenVINO.
+
+Owns one class a backend, each with the same two verbs on padded input: `encode` to codes, `decode` with noise drawn
+from an absolute position. Knows nothing of lengths, of long recordings or of which backend is best (`inference.py`).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from aoede.codec.export import export_decoder, export_encoder, noise_strides
+from aoede.codec.folding import FoldedDecoder, FoldedEncoder
+from aoede.codec.model import Snac
+from aoede.codec.noise import NoiseSource
+from aoede.codec.stages import silence
+
+Backend = Literal["eager", "compile", "openvino", "onnx"]
+
+PACKAGES = {
+    "openvino": ("openvino", "onnx", "onnxscript"),
+    "onnx": ("onnxruntime", "onnx", "onnxscript"),
+}
+"""What a backend needs beside torch."""
+
+
+class Runtime(Protocol):
+    """Both halves of one codec."""
+
+    def encode(self, audio: Tensor) -> list[Tensor]:
+        """[B, 1, T], T a whole number of paddings -> one [B, T_k] int64 a level."""
+
+    def decode(self, codes: Sequence[Tensor], noise: NoiseSource, start: int) -> Tensor:
+        """One [B, T_k] a level, of which the first stands for latent `start` -> [B, 1, T] float32."""
+
+
+def missing(backend: Backend) -> str | None:
+    """What a backend lacks here, in words; None where it can run."""
+    absent = [name for name in PACKAGES.get(backend, ()) if importlib.util.find_spec(name) is None]
+    if absent:
+        return f"{', '.join(absent)} is not installed: pip install 'aoede[{backend}]'"
+    if backend == "compile" and not torch.cuda.is_available() and not any(map(shutil.which, ("g++", "clang++", "cl"))):
+        return "torch.compile needs a C++ compiler: install g++ (Debian: apt install g++)"
+    return None
+
+
+def start_runtime(codec: Snac, backend: Backend, dtype: torch.dtype) -> Runtime:
+    """The halves of a codec on one backend; weights are copied."""
+    if backend == "eager":
+        return EagerRuntime(codec, dtype)
+    if backend == "compile":
+        return CompiledRuntime(codec, dtype)
+    return OpenVinoRuntime(codec, dtype) if backend == "openvino" else OnnxRuntime(codec)
+
+
+class EagerRuntime:
+    """Folded stages, run by torch on the codec's device."""
+
+    def __init__(self, codec: Snac, dtype: torch.dtype) -> None:
+        self.encoder, self.decoder = FoldedEncoder(codec), FoldedDecoder(codec)
+        # The quantizer keeps its type: a code is the nearest of thousands, and rounding would choose another.
+        self.encoder.chain.to(dtype)
+        self.decoder.chain.to(dtype)
+        self.dtype = dtype
+        self.strides = noise_strides(codec)
+
+    def encode(self, audio: Tensor) -> list[Tensor]:
+        latents = self.encoder.chain(audio.to(self.dtype), silence)
+        return self.encoder.quantizer.encode(latents.to(self.encoder.like.dtype))
+
+    def decode(self, codes: Sequence[Tensor], noise: NoiseSource, start: int) -> Tensor:
+        latents = self.decoder.quantizer.decode(codes).to(self.dtype)
+
+        def draw(layer: int, first: int, steps: int) -> Tensor | None:
+            return noise.draw(len(latents), layer, start * self.strides[layer] + first, steps, latents)
+
+        audio: Tensor = self.decoder.chain(latents, draw)
+        return audio.float()
+
+
+class CompiledRuntime:
+    """The same stages, compiled by torch when they first run, for any batch and length."""
+
+    def __init__(self, codec: Snac, dtype: torch.dtype) -> None:
+        with warnings.catch_warnings():
+            # The compiler is imported here and not at its first use, where torch would warn of what torch does.
+            warnings.filterwarnings("ignore", message=".*torch.jit.*is deprecated", category=DeprecationWarning)
+            import torch._inductor.compile_fx
+        self.eager = EagerRuntime(codec, dtype)
+        encode, decode = self.eager.encoder.chain, self.eager.decoder.chain
+
+        def encoder(audio: Tensor) -> Tensor:
+            return encode(audio, silence)  # type: ignore[no-any-return]
+
+        def decoder(latents: Tensor, tracks: list[Tensor]) -> Tensor:
+            return decode(latents, lambda layer, *_: tracks[layer] if tracks else None)  # type: ignore[no-any-return]
+
+        self.encoder: Any = torch.compile(encoder, dynamic=True)
+        self.decoder: Any = torch.compile(decoder, dynamic=True)
+
+    def encode(self, audio: Tensor) -> list[Tensor]:
+        latents = self.encoder(audio.to(self.eager.dtype))
+        return self.eager.encoder.quantizer.encode(latents.to(self.eager.encoder.like.dtype))
+
+    def decode(self, codes: Sequence[Tensor], noise: NoiseSource, start: int) -> Tensor:
+        latents = self.eager.decoder.quantizer.decode(codes).to(self.eager.dtype)
+        audio: Tensor = self.decoder(latents, draw_tracks(self.eager.strides, latents, noise, start))
+        return audio.float()
+
+
+class OnnxRuntime:
+    """The exported graphs in ONNX Runtime, on the CPU, with torch's number of threads."""
+
+    def __init__(self, codec: Snac) -> None:
+        import onnxruntime  # type: ignore[import-untyped,unused-ignore]
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        graphs = _Graphs(codec)
+        with graphs:
+            self.encoder, self.decoder, self.silent_decoder = (
+                None if path is None else onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+                for path in graphs.paths
+            )
+        self.graphs = graphs
+
+    def encode(self, audio: Tensor) -> list[Tensor]:
+        return [torch.from_numpy(level) for level in self.encoder.run(None, {"audio": audio.numpy()})]
+
+    def decode(self, codes: Sequence[Tensor], noise: NoiseSource, start: int) -> Tensor:
+        session = self.silent_decoder if noise.mode == "off" else self.decoder
+        feed = {name: value.numpy() for name, value in self.graphs.inputs(codes, noise, start).items()}
+        return torch.from_numpy(session.run(None, feed)[0])
+
+
+class OpenVinoRuntime:
+    """The exported graphs in OpenVINO, on the CPU, with torch's number of threads.
+
+    Its own default on CPUs with bfloat16 products is to use them; here the type is always said.
+    """
+
+    def __init__(self, codec: Snac, dtype: torch.dtype) -> None:
+        import openvino  # type: ignore[import-untyped,unused-ignore]
+
+        config = {
+            "INFERENCE_PRECISION_HINT": "bf16" if dtype == torch.bfloat16 else "f32",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "NUM_STREAMS": 1,
+        }
+        core = openvino.Core()
+        graphs = _Graphs(codec)
+        with graphs:
+            self.encoder, self.decoder, self.silent_decoder = (
+                None if path is None else core.compile_model(path, "CPU", config) for path in graphs.paths
+            )
+        self.graphs = graphs
+
+    def encode(self, audio: Tensor) -> list[Tensor]:
+        result = self.encoder({"audio": audio.numpy()})
+        return [torch.from_numpy(result[f"codes_{level}"].copy()) for level in range(self.graphs.levels)]
+
+    def decode(self, codes: Sequence[Tensor], noise: NoiseSource, start: int) -> Tensor:
+        model = self.silent_decoder if noise.mode == "off" else self.decoder
+        feed = {name: value.numpy() for name, value in self.graphs.inputs(codes, noise, start).items()}
+        return torch.from_numpy(model(feed)["audio"].copy())
+
+
+class _Graphs:
+    """Exported graphs, on disk as long as the `with` lasts, and what has to be fed to the decoder's."""
+
+    def __init__(self, codec: Snac) -> None:
+        self.codec, self.levels = codec, codec.config.num_codebooks
+        self.hops = codec.config.vq_strides[0]
+        self.strides = noise_strides(codec) if codec.config.noise else []
+        self.like = codec.quantizer.levels[0].codebook.weight.detach().new_zeros(0)
+        self._folder = tempfile.TemporaryDirectory(prefix="aoede-graphs-")
+        self.paths: list[str] = []
+
+    def __enter__(self) -> _Graphs:
+        folder = Path(self._folder.name)
+        made = [export_encoder(self.codec, folder / "encoder.onnx")]
+        made.append(export_decoder(self.codec, folder / "decoder.onnx"))
+        # With the noise off its blocks need not be computed.
+        made.append(export_decoder(self.codec, folder / "silent.onnx", noise=False) if self.strides else made[-1])
+        self.paths = [str(path) for path in made]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+        del self.codec
+
+    def inputs(self, codes: Sequence[Tensor], noise: NoiseSource, start: int) -> dict[str, Tensor]:
+        feed = {f"codes_{level}": values.contiguous() for level, values in enumerate(codes)}
+        if noise.mode != "off":
+            batch, latents = len(codes[0]), codes[0].shape[1] * self.hops
+            like = self.like.new_zeros(batch, 1, latents)
+            for layer, track in enumerate(draw_tracks(self.strides, like, noise, start)):
+                feed[f"noise_{layer}"] = track.expand(batch, -1, -1).contiguous()
+        return feed
+
+
+def draw_tracks(strides: Sequence[int], latents: Tensor, noise: NoiseSource, start: int) -> list[Tensor]:
+    """Noise of every layer for latents [B, C, L] that begin at `start`; empty where there is none."""
+    batch, length = latents.shape[0], latents.shape[-1]
+    drawn = [noise.draw(batch, i, start * n, length * n, latents) for i, n in enumerate(strides)]
+    return [track for track in drawn if track is not None]
