@@ -158,7 +158,10 @@ def test_two_runs_at_once_are_refused(codec, tmp_path):
     from aoede.data.holding import holding
 
     (tmp_path / "out").mkdir()
-    with holding(tmp_path / "out", "aoede prepare"), pytest.raises(ValueError, match="another `aoede prepare` is writing there"):
+    with (
+        holding(tmp_path / "out", "aoede prepare"),
+        pytest.raises(ValueError, match="another `aoede prepare` is writing there"),
+    ):
         prepare(noise_clips(tmp_path, 1), codec, tmp_path / "out")
 
 
