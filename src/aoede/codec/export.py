@@ -8,9 +8,12 @@ Noise is an input, drawn by `NoiseSource`, so that any runtime speaks with the s
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -195,6 +198,18 @@ def _described(codec: Snac, kind: str, noise: bool = False) -> dict[str, Any]:
     return described
 
 
+@contextmanager
+def _no_word_of_torchvision() -> Iterator[None]:
+    """The exporter logs a warning for each operator of torchvision where that is not installed; none is used here."""
+    log = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
 def _write(
     graph: nn.Module,
     examples: tuple[Tensor, ...],
@@ -210,7 +225,7 @@ def _write(
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"{path} is a folder: name the .onnx file to write")
-    with torch.no_grad(), warnings.catch_warnings():
+    with torch.no_grad(), warnings.catch_warnings(), _no_word_of_torchvision():
         # Of torch's own making: it copies its graphs in a way it deprecates, and renames equal axes more than once.
         warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated", category=FutureWarning)
         warnings.filterwarnings("ignore", message=".*axis name: .* will not be used", category=UserWarning)
