@@ -109,13 +109,9 @@ class PreparedCodec:
         seed: int = 0,
     ) -> Tensor:
         """Codes to audio [B, 1, T] float32; as `Snac.decode`, errors included."""
-        codec, config = self._codec, self.config
-        codec.check_codes(codes)
-        total = codes[-1].shape[1] * config.vq_strides[-1] * config.hop_length
-        if length is not None and not 0 < length <= total:
-            raise ValueError(f"length={length}: the codes hold {total} samples; choose 1 to {total}")
+        config = self.config
+        total, limits = self._codec._check_decode(codes, length, lengths)
         source = NoiseSource(noise, seed)
-        limits = codec._check_lengths(lengths, codes[0].shape[0], total, codes[0].device)
         if limits is None:
             return self._decode(codes, source)[..., :length]
         out = torch.zeros(len(codes[0]), 1, total, device=codes[0].device)

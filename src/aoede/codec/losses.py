@@ -63,15 +63,22 @@ def stft_loss(audio_hat: Tensor, audio: Tensor, windows: Sequence[int] = (2048, 
     return loss
 
 
+SI_SDR_BOUND = 100.0
+"""dB; ratios beyond it, as of a copy without any error, count as this so that a mean over clips exists."""
+
+SILENT_ENERGY = 1e-12
+"""An original of no more energy than this has no SI-SDR."""
+
+
 def si_sdr(audio_hat: Tensor, audio: Tensor) -> Tensor:
     """Scale-invariant signal-to-distortion ratio of each item in dB, [B, 1, T] -> [B], means removed (Le Roux et al.
-    2019). A silent item counts as 0 dB."""
+    2019), within +-`SI_SDR_BOUND`. An item whose original is silent has none and counts as 0 dB."""
     target, heard = (x[:, 0].double() - x[:, 0].double().mean(-1, keepdim=True) for x in (audio, audio_hat))
     energy = target.square().sum(-1, keepdim=True)
     scaled = target * (heard * target).sum(-1, keepdim=True) / energy.clamp(min=1e-12)
-    error = (heard - scaled).square().sum(-1)
-    ratio = 10.0 * torch.log10(scaled.square().sum(-1).clamp(min=1e-12) / error.clamp(min=1e-12))
-    return torch.where(energy[:, 0] > 1e-12, ratio, 0.0)
+    signal, error = scaled.square().sum(-1), (heard - scaled).square().sum(-1)
+    ratio = 10.0 * torch.log10(signal / error.clamp(min=1e-300))
+    return torch.where(energy[:, 0] > SILENT_ENERGY, ratio.clamp(-SI_SDR_BOUND, SI_SDR_BOUND), 0.0)
 
 
 def magnitudes(audio: Tensor, window: int) -> Tensor:

@@ -82,12 +82,8 @@ class Snac(nn.Module):
         Raises:
             ValueError: levels that do not fit each other, a code out of range, or a length out of range.
         """
-        self.check_codes(codes)
-        total = codes[-1].shape[1] * self.config.vq_strides[-1] * self.config.hop_length
-        if length is not None and not 0 < length <= total:
-            raise ValueError(f"length={length}: the codes hold {total} samples; choose 1 to {total}")
+        _, limits = self._check_decode(codes, length, lengths)
         source = NoiseSource(noise, seed)
-        limits = self._check_lengths(lengths, codes[0].shape[0], total, codes[0].device)
         latents = self.quantizer.decode(codes)
         if limits is None:
             audio: Tensor = self.decoder(latents, source)
@@ -173,6 +169,16 @@ class Snac(nn.Module):
             raise ValueError(f"audio of shape {tuple(audio.shape)} holds no samples")
         if not bool(torch.isfinite(audio).all()):
             raise ValueError("audio holds NaN or infinite samples: replace them before encoding")
+
+    def _check_decode(
+        self, codes: Sequence[Tensor], length: int | None, lengths: Tensor | Sequence[int] | None
+    ) -> tuple[int, Tensor | None]:
+        """The samples that the codes hold, and the items' lengths as a tensor."""
+        self.check_codes(codes)
+        total = codes[-1].shape[1] * self.config.vq_strides[-1] * self.config.hop_length
+        if length is not None and not 0 < length <= total:
+            raise ValueError(f"length={length}: the codes hold {total} samples; choose 1 to {total}")
+        return total, self._check_lengths(lengths, codes[0].shape[0], total, codes[0].device)
 
     def _check_lengths(
         self, lengths: Tensor | Sequence[int] | None, batch: int, longest: int, device: torch.device

@@ -128,9 +128,8 @@ class OnnxRuntime:
         options.log_severity_level = 3
         graphs = _Graphs(codec)
         with graphs:
-            self.encoder, self.decoder, self.silent_decoder = (
-                None if path is None else onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
-                for path in graphs.paths
+            self.encoder, self.decoder = (
+                onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"]) for path in graphs.paths
             )
         self.graphs = graphs
 
@@ -138,9 +137,8 @@ class OnnxRuntime:
         return [torch.from_numpy(level) for level in self.encoder.run(None, {"audio": audio.numpy()})]
 
     def decode(self, codes: Sequence[Tensor], noise: NoiseSource, start: int) -> Tensor:
-        session = self.silent_decoder if noise.mode == "off" else self.decoder
         feed = {name: value.numpy() for name, value in self.graphs.inputs(codes, noise, start).items()}
-        return torch.from_numpy(session.run(None, feed)[0])
+        return torch.from_numpy(self.decoder.run(None, feed)[0])
 
 
 class OpenVinoRuntime:
@@ -160,9 +158,7 @@ class OpenVinoRuntime:
         core = openvino.Core()
         graphs = _Graphs(codec)
         with graphs:
-            self.encoder, self.decoder, self.silent_decoder = (
-                None if path is None else core.compile_model(path, "CPU", config) for path in graphs.paths
-            )
+            self.encoder, self.decoder = (core.compile_model(path, "CPU", config) for path in graphs.paths)
         self.graphs = graphs
 
     def encode(self, audio: Tensor) -> list[Tensor]:
@@ -170,9 +166,8 @@ class OpenVinoRuntime:
         return [torch.from_numpy(result[f"codes_{level}"].copy()) for level in range(self.graphs.levels)]
 
     def decode(self, codes: Sequence[Tensor], noise: NoiseSource, start: int) -> Tensor:
-        model = self.silent_decoder if noise.mode == "off" else self.decoder
         feed = {name: value.numpy() for name, value in self.graphs.inputs(codes, noise, start).items()}
-        return torch.from_numpy(model(feed)["audio"].copy())
+        return torch.from_numpy(self.decoder(feed)["audio"].copy())
 
 
 class _Graphs:
@@ -190,8 +185,6 @@ class _Graphs:
         folder = Path(self._folder.name)
         made = [export_encoder(self.codec, folder / "encoder.onnx")]
         made.append(export_decoder(self.codec, folder / "decoder.onnx"))
-        # With the noise off its blocks need not be computed.
-        made.append(export_decoder(self.codec, folder / "silent.onnx", noise=False) if self.strides else made[-1])
         self.paths = [str(path) for path in made]
         return self
 
@@ -201,11 +194,11 @@ class _Graphs:
 
     def inputs(self, codes: Sequence[Tensor], noise: NoiseSource, start: int) -> dict[str, Tensor]:
         feed = {f"codes_{level}": values.contiguous() for level, values in enumerate(codes)}
-        if noise.mode != "off":
-            batch, latents = len(codes[0]), codes[0].shape[1] * self.hops
-            like = self.like.new_zeros(batch, 1, latents)
-            for layer, track in enumerate(draw_tracks(self.strides, like, noise, start)):
-                feed[f"noise_{layer}"] = track.expand(batch, -1, -1).contiguous()
+        batch, latents = len(codes[0]), codes[0].shape[1] * self.hops
+        tracks = draw_tracks(self.strides, self.like.new_zeros(batch, 1, latents), noise, start)
+        for layer, stride in enumerate(self.strides):
+            track = tracks[layer] if tracks else self.like.new_zeros(1, 1, latents * stride)  # noise off: n * W x is 0
+            feed[f"noise_{layer}"] = track.expand(batch, -1, -1).contiguous()
         return feed
 
 

@@ -22,7 +22,7 @@ import torch
 
 from .batches import encode_shard
 from .codes import REPORT, CodedClip, CodesInfo, load_codes, read_shard_metadata, write_shard
-from .holding import holding
+from .holding import clear_leftovers, holding
 from .manifest import Clip
 from .saving import replacing
 
@@ -122,8 +122,7 @@ def prepare(
     paths = [folder / f"codes-{number:05d}.parquet" for number in range(len(starts))]
     with holding(folder, "aoede prepare"):
         _hold_to_plan(folder, clips, info, shard_clips, batch_seconds)
-        for leftover in folder.glob(".*.tmp"):  # of a run that was killed while it wrote
-            leftover.unlink()
+        clear_leftovers(folder)
         new = [path for path in paths if not path.exists()]
         bar = _bar(
             len(clips), initial=sum(_size(path, starts, len(clips)) for path in paths if path.exists()), on=progress

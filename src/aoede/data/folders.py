@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,16 +21,11 @@ from tqdm import tqdm
 from .audio import duration_words
 from .ends import Damage
 from .holding import clear_leftovers, holding
+from .listing import SOUNDS, names_below
 from .saving import FORMATS
 from .workers import Done, Job, Settings, codec_of, work_through
 
 Verb = Literal["encode", "decode"]
-
-_READ = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64")
-_NOT_READ = (".m4a", ".mp4", ".aac", ".wma", ".webm", ".mka", ".amr", ".3gp")
-
-SOUNDS = frozenset((*_READ, *_NOT_READ))
-"""Suffixes of the files that are taken for sound; those that are not read are told rather than passed over."""
 
 CODES = frozenset({".snac"})
 
@@ -118,7 +113,7 @@ def process_folder(
         raise ValueError(f"workers={workers}: at least 1")
     if verb == "decode" and suffix.lower() not in FORMATS:
         raise ValueError(f"cannot write '{suffix}'; --format is one of {', '.join(name[1:] for name in FORMATS)}")
-    sources, left_alone = _sources(folder, SOUNDS if verb == "encode" else CODES)
+    sources, left_alone = names_below(folder, SOUNDS if verb == "encode" else CODES)
     if not sources:
         what = "sound" if verb == "encode" else ".snac"
         raise ValueError(f"{folder}: no {what} files in it ({left_alone:,} others)")
@@ -162,32 +157,6 @@ def process_folder(
         done=sorted(done, key=lambda one: one.source),
         work_seconds=time.perf_counter() - started,
     )
-
-
-def sound_names(folder: Path) -> list[str]:
-    """Paths of the sound files below a folder, sorted."""
-    return _sources(folder, SOUNDS)[0]
-
-
-def _sources(folder: Path, suffixes: frozenset[str]) -> tuple[list[str], int]:
-    """Names below the folder, sorted, and how many files have other suffixes. Hidden files are not looked at."""
-    names, others = [], 0
-    for path in _files(folder):
-        if path.suffix.lower() in suffixes:
-            names.append(path.relative_to(folder).as_posix())
-        else:
-            others += 1
-    return sorted(names), others
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for entry in folder.iterdir():
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir() and not entry.is_symlink():  # a link may lead in circles
-            yield from _files(entry)
-        elif entry.is_file():
-            yield entry
 
 
 def _how(settings: Settings) -> str:

@@ -20,7 +20,8 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from .audio import duration_words
-from .folders import EXIT_SOME_FAILED, sound_names
+from .folders import EXIT_SOME_FAILED
+from .listing import sound_names
 from .saving import check_target, replacing
 from .twins import Heard, alike, listen
 

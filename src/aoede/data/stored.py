@@ -53,10 +53,15 @@ def parquet_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield f"{path} row {number}", row
 
 
+def is_saved_dataset(folder: Path) -> bool:
+    """Whether `datasets.save_to_disk` wrote this folder, a data set or a dictionary of splits."""
+    return any((folder / name).is_file() for name in ("dataset_info.json", "dataset_dict.json"))
+
+
 def saved_rows(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Rows of a folder written by `datasets.save_to_disk`, a data set or a dictionary of splits."""
     datasets = _datasets()
-    if not (folder / "dataset_info.json").is_file() and not (folder / "dataset_dict.json").is_file():
+    if not is_saved_dataset(folder):
         raise ValueError(f"{folder}: a folder, but not one that datasets.save_to_disk wrote; give a manifest file")
     yield from _dataset_rows(datasets, datasets.load_from_disk(str(folder)), str(folder))
 

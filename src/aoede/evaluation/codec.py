@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aoede.codec.losses import mel_filters
+from aoede.codec import losses
+from aoede.codec.losses import SILENT_ENERGY, mel_filters
 
 __all__ = ["Alignment", "CodebookUse", "LevelUse", "align_si_sdr", "mel_distance", "si_sdr", "stft_distance"]
 
@@ -26,9 +27,6 @@ FLOOR = 1e-5
 STFT_WINDOWS = (2048, 512)
 MEL_SCALES = ((2048, 150), (512, 80))
 """(STFT window in samples, mel bands) of each scale."""
-
-SI_SDR_BOUND = 100.0
-"""dB; ratios beyond it, as of a copy without any error, count as this so that a mean over clips exists."""
 
 
 def mel_distance(reference: Tensor, audio: Tensor, sample_rate: int) -> float:
@@ -73,16 +71,10 @@ def si_sdr(reference: Tensor, audio: Tensor) -> float:
     """
     if reference.ndim != 1 or reference.shape != audio.shape:
         raise ValueError(f"shapes {tuple(reference.shape)} and {tuple(audio.shape)} differ; both must be [T], one T")
-    target, heard = reference.double() - reference.double().mean(), audio.double() - audio.double().mean()
-    energy = float(target @ target)
-    if not energy > 1e-12:
+    centred = reference.double() - reference.double().mean()
+    if not float(centred @ centred) > SILENT_ENERGY:
         raise ValueError(f"the original is silent ({len(reference)} samples): it has no SI-SDR; leave this clip out")
-    scaled = target * ((heard @ target) / energy)
-    error = heard - scaled
-    signal, noise = float(scaled @ scaled), float(error @ error)
-    if not signal > 0:
-        return -SI_SDR_BOUND
-    return float(np.clip(10 * math.log10(signal / max(noise, 1e-300)), -SI_SDR_BOUND, SI_SDR_BOUND))
+    return float(losses.si_sdr(audio[None, None], reference[None, None]))
 
 
 @dataclass(frozen=True, kw_only=True)

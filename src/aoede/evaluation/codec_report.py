@@ -7,7 +7,6 @@ Owns the data of such a report, its JSON and its Markdown (the results page too)
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,21 +183,11 @@ class CodecReport(Report):
         }
         return data
 
-    def save(self, worst: int = 12) -> Path:
-        """Writes `report.json`, `report.md` and `report.html` (self-contained) into the folder; returns the page.
-
-        Args:
-            worst: clips with players and spectrograms on the page.
-        """
+    def page(self, worst: int) -> str:
+        """The whole report as HTML that needs nothing else."""
         from aoede.evaluation.codec_page import render
 
-        texts = {
-            "report.json": json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-            "report.md": self.markdown(),
-            "report.html": render(self, worst),
-        }
-        write_texts(self.folder, texts)
-        return self.folder / "report.html"
+        return render(self, worst)
 
     def save_results(self, path: str | Path, command: str) -> Path:
         """Writes a results page (Markdown) and, beside it, its chart as SVG; returns the page.

@@ -8,13 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from aoede.data.listing import SOUNDS, is_sound_folder, sound_names
 from aoede.data.manifest import Clip, load_manifest
 
 __all__ = ["folder_clips", "open_recordings", "spread"]
-
-SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".w64", ".caf", ".au"})
-SAVED_DATASET = ("dataset_info.json", "dataset_dict.json", "state.json")
-"""A folder with one of these was written by `datasets`, and is a manifest."""
 
 
 def folder_clips(folder: str | Path) -> list[Clip]:
@@ -26,15 +23,15 @@ def folder_clips(folder: str | Path) -> list[Clip]:
         ValueError: no sound file in it.
     """
     root = Path(folder)
-    paths = [path for path in sorted(root.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
-    paths = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(root).parts)]
-    if not paths:
-        raise ValueError(f"{folder}: no sound file in it ({', '.join(sorted(name[1:] for name in SUFFIXES))})")
+    names = sound_names(root)
+    if not names:
+        raise ValueError(f"{folder}: no sound file in it ({', '.join(sorted(name[1:] for name in SOUNDS))})")
     clips = []
-    for path in paths:
+    for name in names:
+        path = root / name
         beside = path.with_suffix(".txt")
         text = " ".join(beside.read_text(encoding="utf-8").split()) if beside.is_file() else ""
-        clips.append(Clip(audio=str(path.resolve()), id=path.relative_to(root).as_posix(), text=text))
+        clips.append(Clip(audio=str(path.resolve()), id=name, text=text))
     return clips
 
 
@@ -55,7 +52,7 @@ def open_recordings(
         ValueError: nothing there, no clip of the split, or a filter on a folder of sound files.
     """
     where = Path(path)
-    if where.is_dir() and not any(any(where.glob(f"{depth}{name}")) for depth in ("", "*/") for name in SAVED_DATASET):
+    if is_sound_folder(where):
         asked = [name for name, given in (("split", split), ("source", sources), ("speaker", speakers)) if given]
         if asked:
             raise ValueError(f"{path} is a folder of sound files, without a {asked[0]}; a manifest can have one")

@@ -136,15 +136,19 @@ class Report:
         Args:
             worst: utterances with players and spectrograms on the page.
         """
-        from aoede.evaluation.page import render
-
         texts = {
             "report.json": json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
             "report.md": self.markdown(),
-            "report.html": render(self, worst),
+            "report.html": self.page(worst),
         }
         write_texts(self.folder, texts)
         return self.folder / "report.html"
+
+    def page(self, worst: int) -> str:
+        """The whole report as HTML that needs nothing else."""
+        from aoede.evaluation.page import render
+
+        return render(self, worst)
 
 
 def write_texts(folder: Path, texts: Mapping[str, str]) -> None:

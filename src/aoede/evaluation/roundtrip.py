@@ -153,25 +153,8 @@ def evaluate_codecs(
     for index, (coder, use) in enumerate(zip(coders, uses, strict=True)):
         parts = {place: copies[index] for place, copies in sorted(kept.items())}
         prefixes, refused = _prefixes(index, coder, chosen, parts, found, plain, folder, rate, progress)
-        sheets.append(
-            CodecSheet(
-                label=coder.label,
-                source=coder.source,
-                sample_rate=coder.sample_rate,
-                num_parameters=coder.num_parameters,
-                code_rates=tuple(coder.code_rates),
-                codebook_sizes=tuple(coder.codebook_sizes),
-                levels=tuple(use.levels()),
-                prefixes=prefixes,
-                refused=refused,
-            )
-        )
+        sheets.append(_sheet(coder, use, prefixes, refused))
     seconds = sum(found[place][0].seconds for place in found)
-    told = list(unavailable)
-    if recogniser is None:
-        told.append(("word and character errors", "no recogniser was given: --recogniser DIR, a faster-whisper folder"))
-    if encoder is None and not any(name == "speaker similarity" for name, _ in told):
-        told.append(("speaker similarity", "no speaker encoder was given"))
     return CodecReport(
         title=title,
         settings={
@@ -190,8 +173,34 @@ def evaluate_codecs(
         rate=rate,
         sheets=tuple(sheets),
         extra=tuple(measure_figure(measure) for measure in measures),
-        unavailable=tuple(told),
+        unavailable=_unmeasured(unavailable, recogniser, encoder),
     )
+
+
+def _sheet(coder: Coder, use: CodebookUse, prefixes: tuple[Prefix, ...], refused: str | None) -> CodecSheet:
+    return CodecSheet(
+        label=coder.label,
+        source=coder.source,
+        sample_rate=coder.sample_rate,
+        num_parameters=coder.num_parameters,
+        code_rates=tuple(coder.code_rates),
+        codebook_sizes=tuple(coder.codebook_sizes),
+        levels=tuple(use.levels()),
+        prefixes=prefixes,
+        refused=refused,
+    )
+
+
+def _unmeasured(
+    unavailable: Sequence[tuple[str, str]], recogniser: Recogniser | None, encoder: SpeakerEncoder | None
+) -> tuple[tuple[str, str], ...]:
+    """What was not measured, and why: evaluators that could not be opened, and those that nobody gave."""
+    told = list(unavailable)
+    if recogniser is None:
+        told.append(("word and character errors", "no recogniser was given: --recogniser DIR, a faster-whisper folder"))
+    if encoder is None and not any(name == "speaker similarity" for name, _ in told):
+        told.append(("speaker similarity", "no speaker encoder was given"))
+    return tuple(told)
 
 
 def _groups(clips: Sequence[Clip], batch: int) -> Iterator[list[tuple[int, Clip]]]:

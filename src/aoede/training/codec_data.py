@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from aoede.data import Clip
+from aoede.evaluation.recordings import spread
 from aoede.training import distributed
 from aoede.training.audio_files import AudioFiles
 from aoede.training.audio_pool import AudioPool, Recordings
@@ -124,8 +125,7 @@ class CodecData:
         if same:
             raise ValueError(f"{len(same)} recordings are trained on and validated on, {min(map(str, same))} among "
                              "them: give them different splits")  # fmt: skip
-        wanted = min(config.valid_clips or len(held), len(held))
-        held = [held[index * len(held) // wanted] for index in range(wanted)]
+        held = spread(held, config.valid_clips or None)
         self.pool = self._open(train, cache)
         self.valid = self._open(held, cache).heads(round(config.valid_seconds * sample_rate), config.valid_from)
         self.stages = self._stages()

@@ -112,9 +112,7 @@ class Optimizer:
         return norm
 
     def zero_grad(self) -> None:
-        for optimizer in self._optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        for parameter in self.parameters:
+        for parameter in (*self.parameters, *(flat for flat, _ in self._flat)):
             parameter.grad = None
 
     def state_dict(self) -> dict[str, Any]:

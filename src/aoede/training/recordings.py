@@ -6,12 +6,10 @@ Owns the listing of a folder and what of it is held out. Opens no sound file; `a
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from aoede.data import Clip, load_manifest
-
-SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"})
-"""What counts as a sound file in a folder; a manifest may name others."""
+from aoede.data.listing import SOUNDS, is_sound_folder, sound_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +35,7 @@ def find_clips(sources: Sequence[SourceConfig], split: str | None, share: float)
     clips: list[Clip] = []
     for source in sources:
         splits = None if split is None else [split]
-        if is_plain_folder(source.manifest):
+        if is_sound_folder(Path(source.manifest)):
             found = folder_clips(source.manifest, share)
             if source.sources:
                 there = sorted({clip.source for clip in found if clip.source})
@@ -61,12 +59,6 @@ def find_clips(sources: Sequence[SourceConfig], split: str | None, share: float)
     return clips
 
 
-def is_plain_folder(place: str) -> bool:
-    """Whether this is a folder of files rather than one that `datasets.save_to_disk` wrote."""
-    folder = Path(place)
-    return folder.is_dir() and not any((folder / name).is_file() for name in ("dataset_info.json", "dataset_dict.json"))
-
-
 def folder_clips(place: str, share: float) -> list[Clip]:
     """The sound files under a folder in the order of their names, each `train` or `dev`.
 
@@ -74,21 +66,14 @@ def folder_clips(place: str, share: float) -> list[Clip]:
     formats is never torn apart. Where the hash holds out nothing, the file nearest to it is held out.
     """
     root = Path(place).resolve()
-    paths = sorted(
-        path
-        for path in root.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(root).parts)
-    )
-    if not paths:
-        raise ValueError(f"{place}: no sound files ({', '.join(sorted(SUFFIXES))}) in this folder or in folders of it")
+    names = [PurePosixPath(name) for name in sound_names(root)]
+    if not names:
+        raise ValueError(f"{place}: no sound files ({', '.join(sorted(SOUNDS))}) in this folder or in folders of it")
     clips, places = [], []
-    for path in paths:
-        name = path.relative_to(root)
+    for name in names:
         source = name.parts[0] if len(name.parts) > 1 else ""
         places.append(_place(name.with_suffix("").as_posix()))
-        clips.append(Clip(audio=str(path), id=name.as_posix(), source=source))
+        clips.append(Clip(audio=str(root / name), id=name.as_posix(), source=source))
     limit = max(share, min(places)) if share > 0.0 and len(set(places)) > 1 else share
     return [
         replace(clip, split="dev" if share > 0.0 and at <= limit else "train")
