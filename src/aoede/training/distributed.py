@@ -156,6 +156,15 @@ def mean_values(values: Mapping[str, float]) -> dict[str, float]:
     return dict(zip(values, (flat / world_size()).tolist(), strict=True))
 
 
+def sum_values(values: Mapping[str, float]) -> dict[str, float]:
+    """The ranks' sums of named numbers; every rank gives the same names in the same order."""
+    if world_size() == 1:
+        return {name: float(value) for name, value in values.items()}
+    flat = torch.tensor(list(values.values()), dtype=torch.float64)
+    dist.all_reduce(flat)
+    return dict(zip(values, flat.tolist(), strict=True))
+
+
 def any_rank(here: bool) -> bool:
     """Whether it is so on any rank."""
     if world_size() == 1:
