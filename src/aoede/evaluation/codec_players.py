@@ -16,12 +16,12 @@ import numpy as np
 import soundfile  # type: ignore[import-untyped]
 
 from aoede.data.audio import load_audio
+from aoede.data.pictures import loudest_decibels, spectrogram_png
 from aoede.evaluation.codec_report import CodecReport, rate_words
 from aoede.evaluation.figures import Figure
 from aoede.evaluation.listening import Utterance
 from aoede.evaluation.page import marked
 from aoede.evaluation.page_tables import cell, name_of, table
-from aoede.evaluation.pictures import loudest_decibels, spectrogram_png
 
 __all__ = ["levels", "listen"]
 

@@ -1,6 +1,6 @@
 """The report as one HTML page that needs no other file: tables, distribution, worst cases with players.
 
-Owns the page's layout and words. Figures are `report.py`'s, drawings `pictures.py`'s.
+Owns the page's layout and words. Figures are `report.py`'s, drawings `aoede.data.pictures`'s.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import soundfile  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from aoede.data.audio import load_audio
+from aoede.data.pictures import histogram_svg, spectrogram_png
 from aoede.evaluation.intelligibility import Score
 from aoede.evaluation.listening import Utterance
-from aoede.evaluation.pictures import histogram_svg, spectrogram_png
 
 if TYPE_CHECKING:
     from aoede.evaluation.report import Report

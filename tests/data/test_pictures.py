@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aoede.evaluation.pictures import histogram_svg, spectrogram_png
+from aoede.data.pictures import histogram_svg, spectrogram_png
 
 
 def test_a_tone_is_a_bright_line_at_its_height():
