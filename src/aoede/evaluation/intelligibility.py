@@ -188,6 +188,23 @@ class WhisperRecogniser:
         )
         return " ".join(segment.text.strip() for segment in segments)
 
+    @property
+    def is_multilingual(self) -> bool:
+        """Whether it knows more than English; loads the model."""
+        return bool(self._load().model.is_multilingual)
+
+    def detect_language(self, audio: np.ndarray, sample_rate: int) -> tuple[str, float]:
+        """The language of the first 30 s of `audio` [T] as a two-letter code, and how sure the model is, 0 to 1.
+
+        Raises:
+            ValueError: the model knows English only, or faster-whisper is not installed.
+        """
+        if not self.is_multilingual:
+            raise ValueError(f"{self.folder} knows English only; telling languages apart needs a multilingual model")
+        samples = soxr.resample(audio[: 30 * sample_rate].astype(np.float32), sample_rate, WHISPER_RATE)
+        language, sure, _ = self._load().detect_language(samples)
+        return str(language), float(sure)
+
     def _load(self) -> Any:
         if self._model is None:
             try:

@@ -106,9 +106,8 @@ class Histogram:
                 if number:
                     tall = max(height * number / tallest, 1.5)
                     low -= tall
-                    parts.append(
-                        f'<rect class="{name}" x="{x + 1:.1f}" y="{low:.1f}" width="{step - 2:.1f}" height="{tall:.1f}"/>'
-                    )
+                    box = f'x="{x + 1:.1f}" y="{low:.1f}" width="{step - 2:.1f}" height="{tall:.1f}"'
+                    parts.append(f'<rect class="{name}" {box}/>')
             parts.append("</g>")
             if place % every == 0:
                 parts.append(f'<text x="{x:.1f}" y="{top + height + 14}">{measure.label(measure.edges[i])}</text>')

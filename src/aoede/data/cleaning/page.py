@@ -79,12 +79,11 @@ def render(sources: Sequence[tuple[SourceSummary, str, str, str]], player: Calla
         _listen(summaries, player),
         _dropped(summaries),
     ]
+    inside = "\n".join(part for part in body if part)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
         'content="width=device-width"><title>What the cleaning kept</title>'
-        f"<style>{STYLE}</style></head><body><main>"
-        + "\n".join(part for part in body if part)
-        + "</main></body></html>\n"
+        f"<style>{STYLE}</style></head><body><main>{inside}</main></body></html>\n"
     )
 
 
@@ -189,7 +188,7 @@ def _histograms(summaries: Sequence[SourceSummary]) -> str:
             merged.setdefault(name, Histogram(MEASURES[name])).merge(histogram)
     if not merged:
         return ""
-    key = '<p><span class="key kept">■</span> kept <span class="key dropped">■</span> dropped, by this step or another</p>'
+    key = '<p><span class="key kept">■</span> kept <span class="key dropped">■</span> dropped, by any step</p>'
     parts = ["<h2>Distributions</h2>", key, _grid(merged)]
     if len(summaries) > 1:
         inner = "".join(f"<h3>{escape(s.name)}</h3>{_grid(s.histograms)}" for s in summaries if s.histograms)

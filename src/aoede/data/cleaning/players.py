@@ -61,7 +61,8 @@ def player(example: Example) -> str:
     sound = base64.b64encode(buffer.getvalue()).decode()
     picture = base64.b64encode(spectrogram_png(samples, MP3_RATE, width=320, height=64, top_hertz=8000)).decode()
     more = f", the first {EXCERPT_SECONDS:g} s of {example.seconds:.1f}" if example.seconds > EXCERPT_SECONDS else ""
+    source = f"data:audio/mpeg;base64,{sound}"
     return (
         f'<img alt="Spectrogram, 0 to 8 kHz{more}" src="data:image/png;base64,{picture}">'
-        f'<audio controls preload="none" aria-label="{escape(example.id)}" src="data:audio/mpeg;base64,{sound}"></audio>'
+        f'<audio controls preload="none" aria-label="{escape(example.id)}" src="{source}"></audio>'
     )
