@@ -94,8 +94,8 @@ def _quietest(frames: Frames, start: int, stop: int) -> int:
     first, last = -(-start // frames.hop), stop // frames.hop
     if last <= first:
         return stop
-    level = np.convolve(frames.power, np.ones(3), mode="same")[first : last + 1]
-    return int(first + int(level.argmin())) * frames.hop
+    near = np.pad(frames.power[max(first - 1, 0) : last + 2], (first == 0, last + 1 >= len(frames)), mode="edge")
+    return (first + int(np.convolve(near, np.ones(3), mode="valid").argmin())) * frames.hop
 
 
 def _bounds(parts: Sequence[Span], within: Span, margin: int) -> list[Span]:
