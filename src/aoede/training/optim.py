@@ -1,10 +1,12 @@
 """Optimisers: AdamW or Muon behind one object, gradient clipping, and an average of the weights.
 
-Owns which parameter is decayed and which of two optimisers moves it. Knows nothing of schedules (it is handed a factor)
-nor of losses. Sources: AdamW (Loshchilov and Hutter 2019), Muon (Jordan 2024, `torch.optim.Muon`).
+Owns which parameter is decayed, which of two optimisers moves it and how fast: embeddings and heads may have rates of
+their own, and of those the new rows another. Knows nothing of schedules (it is handed a factor), losses or models (it
+is told which parameters are embeddings). Sources: AdamW (Loshchilov and Hutter 2019), Muon (Jordan 2024,
+`torch.optim.Muon`), `decoupled_lr` as Megatron-LM names it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -27,12 +29,22 @@ class OptimConfig:
     muon_lr: float | None = None
     """Peak learning rate of Muon, whose updates are scaled to AdamW's size; None is `lr`."""
 
+    decoupled_lr: float | None = None
+    """Peak learning rate of embeddings and output head (Megatron's name); None is `lr`."""
+
+    new_rows_lr: float | None = None
+    """Peak learning rate of those of their rows that were added to a text model; None is that of the other rows. With
+    `decoupled_lr: 0` only the new rows move."""
+
     betas: tuple[float, float] = (0.9, 0.95)
     eps: float = 1e-8
     muon_momentum: float = 0.95
 
     weight_decay: float = 0.01
     """On matrices and kernels only: biases, norms, Snake's alphas and other vectors are never decayed."""
+
+    decoupled_weight_decay: float | None = None
+    """On embeddings and output head; None is `weight_decay`."""
 
     clip: float | None = 1.0
     """Largest norm of the whole gradient; None does not clip (the norm is still reported)."""
@@ -43,6 +55,10 @@ class OptimConfig:
     def __post_init__(self) -> None:
         if not self.lr > 0.0:
             raise ValueError(f"lr is {self.lr}, but must be above 0")
+        for name in ("decoupled_lr", "new_rows_lr", "decoupled_weight_decay"):
+            value = getattr(self, name)
+            if value is not None and value < 0.0:
+                raise ValueError(f"{name} is {value}, but must be 0 or more (null: as the rest)")
         if self.clip is not None and not self.clip > 0.0:
             raise ValueError(f"clip is {self.clip}, but must be above 0 (null does not clip)")
 
@@ -53,38 +69,68 @@ class Optimizer:
     `step(factor)` clips, updates with every learning rate times `factor`, and clears the gradients.
     """
 
-    def __init__(self, module: nn.Module, config: OptimConfig) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        config: OptimConfig,
+        *,
+        decoupled: Sequence[Tensor] = (),
+        new_rows: range | None = None,
+    ) -> None:
+        """`decoupled` are the parameters of `module` that `decoupled_lr` moves, and `new_rows` the rows of each that
+        `new_rows_lr` moves.
+
+        Raises:
+            ValueError: no parameter requires a gradient, or a rate is given for parameters or rows that nobody named.
+        """
         self.config = config
+        if not decoupled and any(r is not None for r in (config.decoupled_lr, config.decoupled_weight_decay)):
+            raise ValueError("decoupled_lr and decoupled_weight_decay are for embeddings and heads of language models")
+        if new_rows is None and config.new_rows_lr is not None:
+            raise ValueError("new_rows_lr is given, but no rows are new: leave it at null")
+        apart = {id(parameter) for parameter in decoupled}
+        separate = config.decoupled_lr is not None or config.decoupled_weight_decay is not None
+        separate |= config.new_rows_lr is not None
         decayed: list[Tensor] = []
         plain: list[Tensor] = []
         hidden: list[Tensor] = []
+        rows: list[Tensor] = []
         for name, parameter in module.named_parameters():
             if not parameter.requires_grad:
                 continue
-            if parameter.numel() == max(parameter.shape, default=1):
+            if separate and id(parameter) in apart:
+                rows.append(parameter)
+            elif parameter.numel() == max(parameter.shape, default=1):
                 plain.append(parameter)  # a vector, also one that is dressed as [1, C, 1]
             elif config.kind == "muon" and _mixes(parameter) and not any(k in name for k in config.muon_exclude):
                 hidden.append(parameter)
             else:
                 decayed.append(parameter)
-        self.parameters = decayed + plain + hidden
+        self.parameters = decayed + plain + rows + hidden
         if not self.parameters:
             raise ValueError("nothing to train: no parameter requires a gradient")
         groups = [
             {"params": decayed, "weight_decay": config.weight_decay},
             {"params": plain, "weight_decay": 0.0},
         ]
+        rate = config.lr if config.decoupled_lr is None else config.decoupled_lr
+        decay = config.weight_decay if config.decoupled_weight_decay is None else config.decoupled_weight_decay
+        self._rows = _RowRates(rows, new_rows, rate, config.new_rows_lr) if rows else None
+        if self._rows is not None:
+            groups.append({"params": rows, "weight_decay": decay, "lr": self._rows.rate})
         self._optimizers: list[torch.optim.Optimizer] = []
         self._flat: list[tuple[nn.Parameter, Tensor]] = []
-        if decayed or plain:
+        if decayed or plain or rows:
             adamw = torch.optim.AdamW(
                 [group for group in groups if group["params"]],
                 lr=config.lr,
                 betas=config.betas,
                 eps=config.eps,
-                fused=all(parameter.is_floating_point() for parameter in decayed + plain),
+                fused=all(parameter.is_floating_point() for parameter in decayed + plain + rows),
             )
             self._optimizers.append(adamw)
+        if any(hasattr(parameter, "to_local") for parameter in hidden):
+            raise ValueError("optim.kind muon needs whole matrices, which fsdp spreads: take adamw, or parallel=ddp")
         if hidden:
             # Muon orthogonalises matrices: a kernel [out, in, ...] moves as the matrix [out, in * ...] over its memory.
             self._flat = [(nn.Parameter(p.detach().view(len(p), -1)), p) for p in hidden]
@@ -101,13 +147,18 @@ class Optimizer:
     def step(self, factor: float = 1.0) -> float:
         """Clip, update, clear. Returns the gradient's norm before clipping."""
         limit = self.config.clip if self.config.clip is not None else float("inf")
-        norm = float(nn.utils.clip_grad_norm_(self.parameters, limit))
+        total = nn.utils.clip_grad_norm_(self.parameters, limit)
+        norm = float(total.full_tensor() if hasattr(total, "full_tensor") else total)  # sharded: of all processes
         for flat, parameter in self._flat:
             flat.grad = None if parameter.grad is None else parameter.grad.view(flat.shape)
         for optimizer, peaks in zip(self._optimizers, self._peaks, strict=True):
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
+        held = self._rows.hold() if self._rows is not None else None
+        for optimizer in self._optimizers:
             optimizer.step()
+        if self._rows is not None and held is not None:
+            self._rows.scale(held)
         self.zero_grad()
         return norm
 
@@ -116,21 +167,95 @@ class Optimizer:
             parameter.grad = None
 
     def state_dict(self) -> dict[str, Any]:
+        """Moments and settings. AdamW's moments are there before the first update too (zero, as it would begin): a
+        checkpoint in parts is read into what is there, which says the part of each that this process holds."""
+        for optimizer in self._optimizers:
+            if isinstance(optimizer, torch.optim.AdamW):
+                _begin(optimizer)
         return {"optimizers": [optimizer.state_dict() for optimizer in self._optimizers]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Moments come from the state; learning rates and decay from the configuration (a resumed run may change them).
 
         Raises:
-            ValueError: the state is that of another kind of optimiser.
+            ValueError: the state is that of another kind of optimiser, or of one with other groups.
         """
         if len(state["optimizers"]) != len(self._optimizers):
             raise ValueError(f"the checkpoint's optimiser is not of kind {self.config.kind!r}; resume with its recipe")
         for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
+            sizes = [[len(g["params"]) for g in groups] for groups in (saved["param_groups"], optimizer.param_groups)]
+            if sizes[0] != sizes[1]:
+                raise ValueError(
+                    f"the checkpoint's optimiser has groups of {sizes[0]} parameters, this recipe's of {sizes[1]}; "
+                    "whether embeddings have rates of their own, or an adapter is trained, must stay as it was"
+                )
             settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
             optimizer.load_state_dict(saved)
             for group, setting in zip(optimizer.param_groups, settings, strict=True):
                 group.update(setting)
+
+
+@torch.no_grad()
+def _begin(optimizer: torch.optim.AdamW) -> None:
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if not optimizer.state[parameter]:
+                counts_on = parameter.device if group["fused"] else "cpu"
+                optimizer.state[parameter] = {
+                    "step": torch.zeros((), dtype=torch.float32, device=counts_on),
+                    "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+                    "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+                }
+
+
+class _RowRates:
+    """Rows of a parameter that move at another rate than its other rows.
+
+    An AdamW update, decay included, is proportional to the learning rate. So the optimiser takes one rate for the whole
+    parameter, and afterwards the change of some rows is scaled: that works as well on a parameter that is sharded over
+    processes, and leaves the optimiser's state as everybody expects it.
+    """
+
+    def __init__(
+        self, parameters: Sequence[Tensor], new: range | None, old_rate: float, new_rate: float | None
+    ) -> None:
+        self.parameters = parameters
+        self.rate, self._ratio = old_rate, 1.0
+        self._scaled = range(0)
+        """The rows whose change is scaled: the new ones, or the old ones before them where those stand still."""
+        if new is None or new_rate is None or new_rate == old_rate:
+            return
+        if not 0 <= new.start < new.stop or any(new.stop != len(p) for p in parameters):
+            raise ValueError(f"the new rows {new} must be the last ones of parameters with {len(parameters[0])} rows")
+        if old_rate > 0.0:
+            self._scaled, self._ratio = new, new_rate / old_rate
+        else:
+            self.rate, self._scaled, self._ratio = new_rate, range(new.start), 0.0
+
+    @torch.no_grad()
+    def hold(self) -> list[Tensor]:
+        """The scaled rows as they are before the update."""
+        return [self._local(parameter).clone() for parameter in self.parameters] if len(self._scaled) else []
+
+    @torch.no_grad()
+    def scale(self, held: Sequence[Tensor]) -> None:
+        """The same rows, moved from `held` by the change times the ratio."""
+        for parameter, before in zip(self.parameters, held, strict=False):
+            rows = self._local(parameter)
+            rows.copy_(before if self._ratio == 0.0 else torch.lerp(before, rows, self._ratio))
+
+    def _local(self, parameter: Tensor) -> Tensor:
+        """This process's part of the scaled rows: a view."""
+        first, values = 0, parameter
+        if hasattr(parameter, "to_local"):
+            from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+
+            _, offset = compute_local_shape_and_global_offset(
+                parameter.shape, parameter.device_mesh, parameter.placements
+            )
+            first, values = int(offset[0]), parameter.to_local()
+        stop = max(0, self._scaled.stop - first)
+        return values[min(max(0, self._scaled.start - first), stop) : stop]
 
 
 def _mixes(parameter: Tensor) -> bool:

@@ -25,8 +25,9 @@ class ScheduleConfig:
     decay_steps: int | None = None
     """Length of the decay of `wsd`; None is a fifth of all steps."""
 
-    decay_shape: Literal["linear", "cosine", "minus_sqrt"] = "linear"
-    """How `wsd` falls; `minus_sqrt` is Megatron's name for 1 - sqrt(progress)."""
+    decay_shape: Literal["linear", "cosine", "exponential", "minus_sqrt"] = "linear"
+    """How `wsd` falls, from 1 to `final`, by Megatron's names: `minus_sqrt` is 1 - sqrt(progress) (Hägele et al. 2024),
+    `exponential` is 2 * 0.5 ** progress - 1."""
 
     gamma: float = 0.999994
     """Of `exponential`, a step (the SNAC paper's value)."""
@@ -61,6 +62,8 @@ def factor(config: ScheduleConfig, step: int, total_steps: int) -> float:
         remaining = 0.5 * (1.0 + math.cos(math.pi * progress))
     elif shape == "minus_sqrt":
         remaining = 1.0 - math.sqrt(progress)
+    elif shape == "exponential":
+        remaining = 2.0 * 0.5**progress - 1.0
     else:
         remaining = 1.0 - progress
     return config.final + (1.0 - config.final) * remaining
