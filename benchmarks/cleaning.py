@@ -68,9 +68,8 @@ def by_source(sounds: Sequence[Sound]) -> None:
         noise = low_middle_high(values["noise"], ".0f") + f" ({len(members) - len(values['noise'])} without pauses)"
         clipped = low_middle_high([1000 * value for value in values["clipping"]], ".2f")
         loudness, trimmed = low_middle_high(values["loudness"], ".1f"), low_middle_high(values["trim"], ".2f")
-        print(
-            f"| {source} | {len(members)} | {loudness} | {noise} | {clipped} | {trimmed} | {kept / whole:.1%} | {told} |"
-        )
+        cells = (source, len(members), loudness, noise, clipped, trimmed, f"{kept / whole:.1%}", told)
+        print("| " + " | ".join(map(str, cells)) + " |")
 
 
 def made_worse(sounds: Sequence[Sound]) -> None:

@@ -62,9 +62,9 @@ def test_what_is_shorter_than_a_block_is_measured_as_one():
 def test_long_sound_is_weighted_in_pieces_without_a_seam():
     samples = noise(31.0, 0.01, rate=8000)
     halves = [integrated_loudness(samples[: 8000 * n], 8000) for n in (9, 31)]
-    assert halves[0] == pytest.approx(halves[1], abs=0.05)
+    assert halves[0] == pytest.approx(halves[1], abs=0.1)
     shifted = integrated_loudness(np.concatenate([pause(3.0, 8000), samples]), 8000)
-    assert shifted == pytest.approx(halves[1], abs=0.02)
+    assert shifted == pytest.approx(halves[1], abs=0.05)
 
 
 def test_a_second_implementation_agrees():

@@ -40,7 +40,7 @@ def test_silence_and_a_click_are_no_voice():
 def test_the_soft_end_of_a_word_belongs_to_it_and_the_same_sound_alone_does_not():
     """Two thresholds: a voice begins at a higher level than it ends at."""
     background = noise(5.0, power=1e-7)
-    soft = tone(0.5, amplitude=10 ** (-41 / 20))  # between the two
+    soft = tone(0.5, amplitude=10 ** (-49 / 20))  # 43 dB below: between the two
     with_word = np.concatenate([pause(1), tone(1), soft, pause(2.5)]) + background
     alone = np.concatenate([pause(1), tone(1), pause(1), soft, pause(1.5)]) + background
     assert np.array(spans(with_word)) == pytest.approx(np.array([(1, 2.5)]), abs=0.05)

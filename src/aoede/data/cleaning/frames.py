@@ -65,7 +65,7 @@ def measure_frames(samples: NDArray[np.float32], rate: int) -> Frames:
     if samples.ndim != 1:
         raise ValueError(f"samples have shape {samples.shape}; one channel [T] is expected")
     hop, window = round(HOP_SECONDS * rate), round(WINDOW_SECONDS * rate)
-    shape = np.hanning(window + 2)[1:-1]
+    shape = np.hanning(window + 1)[:-1]  # periodic: an offset stays in the two lowest bins
     hertz = np.fft.rfftfreq(window, 1 / rate)
     band = (hertz >= BAND_HERTZ[0]) & (hertz <= BAND_HERTZ[1])
     heard = hertz >= RUMBLE_HERTZ
