@@ -1,12 +1,15 @@
 """Prepared codecs against the PyPI package `snac`, in one run, on shared random weights.
 
     python benchmarks/codec.py [--presets snac_24khz snac_32khz snac_44khz] [--backends eager openvino ...]
-                               [--batches 1 8] [--seconds 1 10] [--threads 1 2] [--repeats 3] [--markdown OUT.md]
+                               [--batches 1 8] [--seconds 1 10] [--threads 1 2] [--repeats 3] [--dtype bfloat16]
+                               [--keep-freed-memory] [--markdown OUT.md]
 
 For encode and decode prints the real-time factor of the package and of each backend (seconds of computing a second of
 audio, best of the repeats; a batch counts all its audio), the ratio, the largest difference from the package, and the
 share of the matrix rate that this machine reaches in one large float32 product with as many threads. The package adds
 random noise; the backends draw it by counter, which is timed too. Differences are taken with the noise off in both.
+Everything runs as a user's own script would run it; --keep-freed-memory gives the whole process, the package included,
+the setting of malloc that Aoede's command line makes.
 """
 
 from __future__ import annotations
@@ -52,11 +55,11 @@ def public_package(codec: Snac) -> nn.Module:
     return model.eval()
 
 
-def best(work: Callable[[], object], repeats: int) -> float:
-    """Seconds of the fastest call, after one that warms up."""
+def best(work: Callable[[], object], repeats: int, patience: float = 20.0) -> float:
+    """Seconds of the fastest call, after one that warms up; no further repeats once they took `patience` seconds."""
     work()
-    times = []
-    for _ in range(repeats):
+    times: list[float] = []
+    while len(times) < repeats and (not times or sum(times) + times[-1] < patience):
         start = time.perf_counter()
         work()
         times.append(time.perf_counter() - start)
@@ -103,9 +106,12 @@ def main() -> None:
     parser.add_argument("--seconds", nargs="+", type=float, default=[1.0, 10.0])
     parser.add_argument("--threads", nargs="+", type=int, default=[torch.get_num_threads()])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of our backends")
+    parser.add_argument("--keep-freed-memory", action="store_true", help="for the package too")
     parser.add_argument("--markdown", type=Path, help="also write the table here")
     args = parser.parse_args()
-    keep_freed_memory()
+    if args.keep_freed_memory:
+        keep_freed_memory()
     backends = [name for name in args.backends if missing(name) is None]
     for name in set(args.backends) - set(backends):
         print(f"{name} left out: {missing(name)}", file=sys.stderr)
@@ -120,7 +126,7 @@ def main() -> None:
         torch.manual_seed(0)
         codec = Snac(getattr(SnacConfig, preset)()).eval()
         peer, rate = public_package(codec), matrix_rate()
-        prepared = {name: prepare(codec, name) for name in backends}
+        prepared = {name: prepare(codec, name, dtype=getattr(torch, args.dtype)) for name in backends}
         for batch, seconds in itertools.product(args.batches, args.seconds):
             for row in measured(codec, peer, prepared, rate, batch, seconds, args.repeats):
                 line = f"| {preset} | {row[0]} | {batch} | {seconds:g} | {threads} | {row[1]} |"

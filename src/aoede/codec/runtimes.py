@@ -10,23 +10,25 @@ import importlib.util
 import shutil
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from aoede.codec.export import export_decoder, export_encoder, noise_strides
 from aoede.codec.folding import FoldedDecoder, FoldedEncoder
 from aoede.codec.model import Snac
 from aoede.codec.noise import NoiseSource
+from aoede.codec.padded import Half, PaddedDecoder, PaddedEncoder, example_inputs, fixed_shapes, masks, padded_units
 from aoede.codec.stages import silence
 
 Backend = Literal["eager", "compile", "openvino", "onnx"]
 
 PACKAGES = {
-    "openvino": ("openvino", "onnx", "onnxscript"),
+    "openvino": ("openvino",),
     "onnx": ("onnxruntime", "onnx", "onnxscript"),
 }
 """What a backend needs beside torch."""
@@ -142,32 +144,85 @@ class OnnxRuntime:
 
 
 class OpenVinoRuntime:
-    """The exported graphs in OpenVINO, on the CPU, with torch's number of threads.
+    """OpenVINO on the CPU, with torch's number of threads: graphs of a few fixed lengths, compiled when first needed.
 
-    Its own default on CPUs with bfloat16 products is to use them; here the type is always said.
+    With known shapes it fuses chains of element-wise operations, and takes half the time (docs/performance.md). Its own
+    default on CPUs with bfloat16 products is to use them; here the type is always said.
     """
+
+    MEMORY = 1 << 30
+    """Bytes of weights that compiled graphs may hold together; each has a copy in its own order."""
 
     def __init__(self, codec: Snac, dtype: torch.dtype) -> None:
         import openvino  # type: ignore[import-untyped,unused-ignore]
 
-        config = {
+        self.settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if dtype == torch.bfloat16 else "f32",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "NUM_STREAMS": 1,
         }
-        core = openvino.Core()
-        graphs = _Graphs(codec)
-        with graphs:
-            self.encoder, self.decoder = (core.compile_model(path, "CPU", config) for path in graphs.paths)
-        self.graphs = graphs
+        self.core, self.config = openvino.Core(), codec.config
+        self.shape: Callable[[list[int]], Any] = openvino.PartialShape
+        self.strides = noise_strides(codec) if codec.config.noise else []
+        self.like = codec.quantizer.levels[0].codebook.weight.detach().new_zeros(0)
+        self.models: dict[Half, Any] = {}
+        halves: dict[Half, nn.Module] = {"encoder": PaddedEncoder(codec), "decoder": PaddedDecoder(codec)}
+        for half, graph in halves.items():
+            examples = tuple(example_inputs(codec.config, half, 3).values())
+            with torch.no_grad(), warnings.catch_warnings():
+                # OpenVINO traces the graph, which torch deprecates; shapes that the trace takes for constants are
+                # those of layers, and a test compares every length with the network.
+                warnings.filterwarnings("ignore", category=DeprecationWarning)
+                warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+                self.models[half] = openvino.convert_model(graph.eval(), example_input=examples)
+        size = sum(parameter.numel() for parameter in codec.parameters()) * 2  # bytes a half, roughly
+        self.limit = max(4, self.MEMORY // size)
+        self.compiled: OrderedDict[tuple[Half, int], Any] = OrderedDict()
 
     def encode(self, audio: Tensor) -> list[Tensor]:
-        result = self.encoder({"audio": audio.numpy()})
-        return [torch.from_numpy(result[f"codes_{level}"].copy()) for level in range(self.graphs.levels)]
+        config = self.config
+        latents = audio.shape[-1] // config.hop_length
+        graph, feed = self._graph("encoder", latents)
+        rows = []
+        for row in audio:
+            feed["audio"][..., : row.shape[-1]] = row
+            result = graph([tensor.numpy() for tensor in feed.values()])
+            rows.append([torch.from_numpy(result[level].copy()) for level in range(config.num_codebooks)])
+        return [
+            torch.cat(level)[:, : latents // stride]
+            for level, stride in zip(zip(*rows, strict=True), config.vq_strides, strict=True)
+        ]
 
     def decode(self, codes: Sequence[Tensor], noise: NoiseSource, start: int) -> Tensor:
-        feed = {name: value.numpy() for name, value in self.graphs.inputs(codes, noise, start).items()}
-        return torch.from_numpy(self.decoder(feed)["audio"].copy())
+        config = self.config
+        latents, batch = codes[0].shape[1] * config.vq_strides[0], len(codes[0])
+        graph, feed = self._graph("decoder", latents)
+        tracks = draw_tracks(self.strides, self.like.new_zeros(batch, 1, latents), noise, start)
+        out = torch.empty(batch, 1, latents * config.hop_length)
+        for row in range(batch):
+            for level, own in enumerate(codes):
+                feed[f"codes_{level}"][:, : own.shape[1]] = own[row]
+            for layer, track in enumerate(tracks):  # none where the noise is off: n * W x is 0
+                feed[f"noise_{layer}"][..., : track.shape[-1]] = track[min(row, len(track) - 1)]
+            result = graph([tensor.numpy() for tensor in feed.values()])[0]
+            out[row] = torch.from_numpy(result[0, :, : out.shape[-1]])
+        return out
+
+    def _graph(self, half: Half, latents: int) -> tuple[Any, dict[str, Tensor]]:
+        """The compiled graph that so many latents fit into, and its inputs: masks for them, zeros otherwise."""
+        units = padded_units(latents // self.config.latents_multiple)
+        key = (half, units)
+        if key not in self.compiled:
+            model = self.models[half].clone()
+            shapes = fixed_shapes(self.config, half, units).values()
+            model.reshape({place: self.shape(shape) for place, shape in zip(model.inputs, shapes, strict=True)})
+            self.compiled[key] = self.core.compile_model(model, "CPU", self.settings)
+            if len(self.compiled) > self.limit:
+                self.compiled.popitem(last=False)
+        self.compiled.move_to_end(key)
+        feed = example_inputs(self.config, half, units)
+        feed |= {f"mask_{i}": mask for i, mask in enumerate(masks(self.config, half, latents, units))}
+        return self.compiled[key], feed
 
 
 class _Graphs:
