@@ -99,3 +99,11 @@ def test_curves_have_the_baseline_as_a_line_and_the_change_in_the_label(tmp_path
     assert list(lines["eval (-25.0%)"].get_ydata()) == [2.0, 1.8, 1.5]
     (baseline,) = [line for line in axes.get_lines() if line.get_linestyle() == "--"]
     assert list(baseline.get_ydata()) == [2.0, 2.0]
+
+
+def test_details_are_logged_and_not_drawn(tmp_path):
+    log = MetricsLog(tmp_path, tensorboard=False)
+    log.write(1, "eval", {"loss/radio/C": 4.0})
+    log.close()
+    assert read_log(log.path)[0]["loss/radio/C"] == 4.0
+    assert not plot_curves(log.path, tmp_path / "curves.png")

@@ -212,3 +212,80 @@ def test_a_matrix_for_muon_keeps_no_gradient_after_the_step():
     learn(net, optimizer, range(1))
     assert all(parameter.grad is None for parameter in net.parameters())
     assert all(matrix.grad is None for matrix, _ in optimizer._flat)
+
+
+def test_embeddings_and_new_rows_move_at_rates_of_their_own():
+    """One AdamW step with a gradient of ones moves every weight by its rate; decay is scaled by the rate too."""
+    net = Net()
+    before = {name: parameter.detach().clone() for name, parameter in net.named_parameters()}
+    config = OptimConfig(lr=0.1, decoupled_lr=0.02, new_rows_lr=0.3, weight_decay=0.5, decoupled_weight_decay=0.25)
+    rows = [net.embed.weight, net.lm_head.weight]
+    optimizer = Optimizer(net, config, decoupled=rows, new_rows=range(3, 5))
+    for parameter in net.parameters():
+        parameter.grad = torch.full_like(parameter, 1e-3)
+    optimizer.step(0.5)
+
+    def moved(start: torch.Tensor, lr: float, decay: float) -> torch.Tensor:
+        return start * (1 - 0.5 * lr * decay) - 0.5 * lr
+
+    for name in ("embed.weight", "lm_head.weight"):
+        now = dict(net.named_parameters())[name].detach()
+        torch.testing.assert_close(now[:3], moved(before[name][:3], 0.02, 0.25), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(now[3:], moved(before[name][3:], 0.3, 0.25), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        net.hidden.weight.detach(), moved(before["hidden.weight"], 0.1, 0.5), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_rows_of_rate_nought_stay_to_the_bit():
+    net = Net()
+    before = net.embed.weight.detach().clone()
+    config = OptimConfig(lr=0.1, decoupled_lr=0.0, new_rows_lr=0.1, weight_decay=0.5)
+    optimizer = Optimizer(net, config, decoupled=[net.embed.weight], new_rows=range(2, 5))
+    for _ in range(3):
+        one_step(net, optimizer)
+    assert torch.equal(net.embed.weight[:2], before[:2])
+    assert not torch.equal(net.embed.weight[2:], before[2:])
+
+
+@pytest.mark.parametrize("new_rows_lr", [None, 0.05])
+def test_equal_rates_are_one_rate(new_rows_lr):
+    nets = [Net(), Net()]
+    plain = Optimizer(nets[0], OptimConfig(lr=0.05))
+    config = OptimConfig(lr=0.05, decoupled_lr=0.05, new_rows_lr=new_rows_lr)
+    apart = Optimizer(nets[1], config, decoupled=[nets[1].embed.weight], new_rows=range(3, 5))
+    for _ in range(3):
+        assert one_step(nets[0], plain) == pytest.approx(one_step(nets[1], apart))
+    for one, other in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_restored_optimizer_with_row_rates_moves_the_weights_to_the_same_bits():
+    config = OptimConfig(lr=0.01, new_rows_lr=0.1)
+
+    def make(net: Net) -> Optimizer:
+        return Optimizer(net, config, decoupled=[net.embed.weight], new_rows=range(3, 5))
+
+    net, other = Net(), Net()
+    optimizer = make(net)
+    one_step(net, optimizer)
+    other.load_state_dict(net.state_dict())
+    restored = make(other)
+    restored.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    one_step(net, optimizer), one_step(other, restored)
+    for mine, theirs in zip(net.parameters(), other.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    with pytest.raises(ValueError, match=r"groups of .* must stay as it was"):
+        Optimizer(other, OptimConfig()).load_state_dict(optimizer.state_dict())
+
+
+def test_rates_without_anything_to_move_are_refused():
+    with pytest.raises(ValueError, match="for embeddings and heads"):
+        Optimizer(Net(), OptimConfig(decoupled_lr=0.1))
+    net = Net()
+    with pytest.raises(ValueError, match="no rows are new"):
+        Optimizer(net, OptimConfig(new_rows_lr=0.1), decoupled=[net.embed.weight])
+    with pytest.raises(ValueError, match="must be the last ones"):
+        Optimizer(net, OptimConfig(new_rows_lr=0.1), decoupled=[net.embed.weight], new_rows=range(2, 4))
+    with pytest.raises(ValueError, match="decoupled_lr is -1"):
+        OptimConfig(decoupled_lr=-1.0)

@@ -16,7 +16,10 @@ def test_cosine_is_one_after_warm_up_half_way_in_the_middle_and_final_at_the_las
     assert factor(config, 500, 101) == pytest.approx(0.2)
 
 
-@pytest.mark.parametrize(("shape", "half_way"), [("linear", 0.5), ("cosine", 0.5), ("minus_sqrt", 1 - 0.5**0.5)])
+SHAPES = [("linear", 0.5), ("cosine", 0.5), ("minus_sqrt", 1 - 0.5**0.5), ("exponential", 2 * 0.5**0.5 - 1)]
+
+
+@pytest.mark.parametrize(("shape", "half_way"), SHAPES)
 def test_wsd_stays_at_one_and_falls_over_its_last_steps(shape, half_way):
     config = ScheduleConfig(kind="wsd", final=0.0, decay_steps=21, decay_shape=shape)
     assert factor(config, 79, 100) == 1.0

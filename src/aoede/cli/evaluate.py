@@ -4,7 +4,7 @@ import argparse
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser("evaluate", help="measure a codec or a voice on held-out recordings")
+    parser = subparsers.add_parser("evaluate", help="measure a codec, a voice or a language model on what was held out")
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
     codec = kinds.add_parser("codec", help="measure codecs side by side")
     codec.add_argument(
@@ -45,6 +45,23 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     speech.add_argument("--speaker", help="speak every text as this speaker")
     speech.add_argument("--seed", type=int, default=0)
     speech.set_defaults(run=run_speech)
+    likelihood = kinds.add_parser("likelihood", help="measure language models on held-out documents, side by side")
+    likelihood.add_argument(
+        "folders", nargs="+", metavar="FOLDER", help="models (DIR or LABEL=DIR) and documents: a plan or packed sources"
+    )
+    likelihood.add_argument("--out", required=True, metavar="DIR", help="folder for report.html, .json and .md")
+    likelihood.add_argument("--split", help="documents of packed sources to measure (default: all)")
+    likelihood.add_argument(
+        "--tokens", type=int, dest="tokens_per_source", metavar="N", help="at most N ids a source (default: all)"
+    )
+    likelihood.add_argument(
+        "--batch", type=int, default=16384, dest="tokens_per_batch", metavar="N", help="ids a batch (default: 16384)"
+    )
+    likelihood.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    likelihood.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    likelihood.add_argument("--threads", type=int, help="CPU threads (default: torch's own)")
+    likelihood.add_argument("--title", help="heading of the report")
+    likelihood.set_defaults(run=run_likelihood)
 
 
 def run_speech(args: argparse.Namespace) -> int:
@@ -54,6 +71,17 @@ def run_speech(args: argparse.Namespace) -> int:
     options = {name: value for name, value in vars(args).items() if name not in ("run", "version", "worst")}
     report = evaluate_folder(**options)
     page = report.save(args.worst)
+    print(report.markdown(), end="")
+    print(f"written {page}")
+    return 0
+
+
+def run_likelihood(args: argparse.Namespace) -> int:
+    from aoede.evaluation.likelihood_run import evaluate_likelihood
+
+    options = {name: value for name, value in vars(args).items() if name not in ("run", "version", "kind")}
+    report = evaluate_likelihood(options.pop("folders"), options.pop("out"), **options)
+    page = report.save()
     print(report.markdown(), end="")
     print(f"written {page}")
     return 0

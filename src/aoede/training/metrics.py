@@ -52,6 +52,11 @@ def against(name: str, value: float, baseline: float | None) -> str:
     return f"{name} {value:.4g} (from {baseline:.4g}{'' if change is None else f', {change:+.1%}'})"
 
 
+def is_detail(name: str) -> bool:
+    """Whether a number is one of very many, `loss/<source>/<range>`: logged, but in no line and no chart of all."""
+    return name.count("/") > 1
+
+
 class MetricsLog:
     """`metrics.jsonl`, and TensorBoard where it is installed and wanted."""
 
@@ -128,7 +133,7 @@ def plot_curves(log: str | Path, image: str | Path) -> bool:
         if row["phase"] == "change":
             continue
         for name, value in row.items():
-            if name not in ("step", "phase") and isinstance(value, int | float):
+            if name not in ("step", "phase") and not is_detail(name) and isinstance(value, int | float):
                 xs, ys = panels.setdefault(name.split("/")[0], {}).setdefault((row["phase"], name), ([], []))
                 xs.append(row["step"])
                 ys.append(float(value))

@@ -1,0 +1,219 @@
+"""The likelihood report as one HTML page that needs no other file: ranges by model, sources, languages, documents.
+
+Owns the page's sections and words. Figures are `likelihood_report.py`'s, drawings `charts.py`'s, looks and behaviour
+`page_style.py`'s.
+"""
+
+from __future__ import annotations
+
+import math
+from html import escape
+
+import numpy as np
+
+from aoede.evaluation.charts import Point, strip_chart
+from aoede.evaluation.intervals import Interval
+from aoede.evaluation.likelihood_report import ALL, Group, LikelihoodReport, ModelSheet, loss_words, perplexity_words
+from aoede.evaluation.page_style import SCRIPT, STYLE
+from aoede.evaluation.page_tables import table
+
+__all__ = ["render"]
+
+MOST_DOTS = 400
+"""Documents drawn a row of a chart, spread evenly over all."""
+
+MEANINGS = {
+    ALL: "all ids together",
+    "text": "text ids, among all text ids and the opening marker",
+    "open": "the opening marker of speech after text, among all text ids",
+    "close": "the closing marker, among the codes of the first slot and itself",
+}
+
+
+def render(report: LikelihoodReport) -> str:
+    """The page."""
+    sections = [
+        ("ranges", "Ranges", _ranges(report) + _differences(report)),
+        ("documents", "Document by document", _charts(report)),
+        ("sources", "Sources", _groups(report, "source")),
+        ("languages", "Languages", _groups(report, "language")),
+        ("alignment", "Alignment", _alignment(report)),
+        ("how", "How this was measured", _how(report)),
+    ]
+    shown = [(name, title, body) for name, title, body in sections if body]
+    links = "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in shown)
+    body = "".join(f'<section id="{name}"><h2>{title}</h2>{body}</section>' for name, title, body in shown)
+    everything = report.groups[0]
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(report.title)}</title><style>{STYLE}</style></head><body>"
+        '<a class="skip" href="#ranges">To the figures</a>'
+        f'<header><h1>{escape(report.title)}</h1><p class="quiet">{len(report.names):,} documents of '
+        f"{len(set(report.sources))} sources and {len(set(report.languages))} languages, "
+        f"{report.count(everything):,} ids. Lower is better everywhere. In brackets and as whiskers: 95 % intervals, "
+        f"bootstrap over documents.</p>{_cards(report)}</header>"
+        f'<nav aria-label="Sections"><div>{links}</div></nav><main>{body}</main>'
+        f"<script>{SCRIPT}</script></body></html>\n"
+    )
+
+
+def _cards(report: LikelihoodReport) -> str:
+    cards = []
+    everything = report.groups[0]
+    for index, sheet in enumerate(report.models):
+        accuracy = report.accuracy(sheet, everything)
+        facts = [
+            ("loss an id", loss_words(report.loss(sheet, everything)).partition(",")[0] + " nats"),
+            ("likeliest id was right", f"{accuracy:.1%}" if accuracy is not None else "–"),
+            ("parameters", f"{sheet.num_parameters / 1e6:.1f} M"),
+            ("ids a second", f"{report.count(everything) / max(sheet.seconds, 1e-9):,.0f}"),
+        ]
+        rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
+        cards.append(
+            f'<li class="s{index % 6}"><b>{escape(sheet.label)}</b><div class="rate">perplexity '
+            f"{perplexity_words(report.loss(sheet, everything))}</div><dl>{rows}</dl></li>"
+        )
+    return f'<ul class="cards">{"".join(cards)}</ul>'
+
+
+def _ranges(report: LikelihoodReport) -> str:
+    everything = report.groups[0]
+    rows = []
+    for name in report.shown:
+        losses = [report.loss(sheet, everything, name) for sheet in report.models]
+        best = min((v.value for v in losses if v is not None), default=None) if len(losses) > 1 else None
+        guess = report.uniform.get(name)
+        cells = [_cell(v, bold=v is not None and v.value == best) for v in losses]
+        told = "–" if guess is None else f"{math.exp(guess):,.0f} <small>({guess:.3f})</small>"
+        rows.append([_name(name), *cells, told, f"{report.count(everything, name):,}"])
+    head = ["", *(escape(label) for label in report.labels), "uniform guess", "ids"]
+    return table(head, rows, "Perplexity by range") + (
+        '<p class="quiet">Perplexity, and the loss in nats an id in brackets. Each id competes with those that its '
+        "place allows: a code with the codebook of its slot.</p>"
+    )
+
+
+def _differences(report: LikelihoodReport) -> str:
+    if len(report.models) < 2:
+        return ""
+    everything, first = report.groups[0], report.labels[0]
+    rows = []
+    for name in report.shown:
+        cells = []
+        for sheet in report.models[1:]:
+            found = report.against_first(sheet, everything, name)
+            clear = found is not None and not found.low <= 0 <= found.high
+            said = "" if not clear or found is None else ("better" if found.value < 0 else "worse")
+            mark = {"better": "▲ better", "worse": "▼ worse"}.get(said, "")
+            cells.append(f'<td>{loss_words(found, sign=True)} <span class="{said}">{mark}</span></td>')
+        rows.append([_name(name), *cells])
+    return (
+        f"<h3>Loss against {escape(first)}, the same documents</h3>"
+        + table(["", *(escape(label) for label in report.labels[1:])], rows, f"Differences from {first}")
+        + '<p class="quiet">Paired: the same documents and the same resamples on both sides.</p>'
+    )
+
+
+def _charts(report: LikelihoodReport) -> str:
+    parts = []
+    everything = report.groups[0]
+    for name in report.shown:
+        rows = []
+        for sheet in report.models:
+            values = report.by_document(sheet, name)
+            picked = values[np.linspace(0, len(values) - 1, min(MOST_DOTS, len(values))).round().astype(int)]
+            loss = report.loss(sheet, everything, name)
+            assert loss is not None
+            note = f"{sheet.label}: {name} {loss_words(loss)}"
+            mean = Point(x=loss.value, y=0.0, low=loss.low, high=loss.high, note=note)
+            rows.append((sheet.label, picked.tolist(), mean))
+        attributes = f'class="scroll" data-pick="pick-range" data-value="{escape(name)}"'
+        parts.append(f"<div {attributes}>{strip_chart(rows, f'loss of {name}', 'lower')}</div>")
+    choices = "".join(
+        f'<label><input type="radio" name="range" value="{escape(name)}"{" checked" * (name == ALL)}>'
+        f"{escape(name)}</label>"
+        for name in report.shown
+    )
+    pick = f'<fieldset class="pick" id="pick-range" hidden><legend>Range</legend>{choices}</fieldset>'
+    few = f" {MOST_DOTS} of them at most, spread evenly." if len(report.names) > MOST_DOTS else ""
+    return pick + "".join(parts) + f'<p class="quiet">A dot a document.{few}</p>'
+
+
+def _groups(report: LikelihoodReport, kind: str) -> str:
+    groups = [group for group in report.groups if group.kind == kind]
+    html = ""
+    for index, sheet in enumerate(report.models):
+        rows = []
+        for group in groups:
+            cells = [_plain_cell(report.loss(sheet, group, name)) for name in report.shown]
+            count = report.count(group)
+            rows.append([escape(group.name), *cells, f'<td data-value="{count}">{count:,}</td>'])
+        if len(report.models) > 1:
+            html += f'<h3><span class="s{index % 6}">■</span> {escape(sheet.label)}</h3>'
+        head = [kind, *(escape(name) for name in report.shown), "ids"]
+        html += table(head, rows, f"Perplexity by {kind}, {sheet.label}", sortable=True)
+        html += _language_chart(report, sheet, groups)
+    return html + '<p class="quiet">Perplexity, and the loss in nats in brackets; a click on a heading sorts.</p>'
+
+
+def _language_chart(report: LikelihoodReport, sheet: ModelSheet, groups: list[Group]) -> str:
+    if len(groups) < 2:
+        return ""
+    rows = []
+    for group in groups:
+        loss = report.loss(sheet, group)
+        counts = sheet.sums.counts[group.documents].sum(1)
+        nll = sheet.sums.nll[group.documents].sum(1)
+        values = nll[counts > 0] / counts[counts > 0]
+        if loss is None or not len(values):
+            continue
+        picked = values[np.linspace(0, len(values) - 1, min(MOST_DOTS, len(values))).round().astype(int)]
+        note = f"{group.name}: {loss_words(loss)}"
+        rows.append((group.name, picked.tolist(), Point(x=loss.value, y=0.0, low=loss.low, high=loss.high, note=note)))
+    return f'<div class="scroll">{strip_chart(rows, "loss of all ids", "lower")}</div>' if rows else ""
+
+
+def _alignment(report: LikelihoodReport) -> str:
+    rows = []
+    for sheet in report.models:
+        if sheet.shifts is not None:
+            said = "lowest at 0: aligned" if sheet.is_aligned else "not lowest at 0"
+            mark = f'<td class="{"better" if sheet.is_aligned else "worse"}">{said}</td>'
+            rows.append([escape(sheet.label), *(f"{sheet.shifts[shift]:.3f}" for shift in (-1, 0, 1)), mark])
+    if not rows:
+        return ""
+    return table(["", "−1", "0", "+1", ""], rows, "Label shifts") + (
+        '<p class="quiet">Loss when the state before a code is asked for the code one earlier, that code, and the one '
+        "after it. A model that was trained with shifted labels is lowest elsewhere than at 0.</p>"
+    )
+
+
+def _how(report: LikelihoodReport) -> str:
+    rows = [[escape(name), f'<td class="words">{escape(value)}</td>'] for name, value in report.settings.items()]
+    meanings = "".join(f"<li><b>{escape(name)}</b>: {escape(_meaning(name))}</li>" for name in report.shown)
+    return table(["", ""], rows, "Settings") + f"<h3>What the ranges are</h3><ul>{meanings}</ul>"
+
+
+def _meaning(name: str) -> str:
+    return MEANINGS.get(name, f"codes of level {name}, among its codebook (and the closing marker at a frame's start)")
+
+
+def _name(name: str) -> str:
+    return f'<span title="{escape(_meaning(name))}">{escape(name)}</span>'
+
+
+def _cell(loss: Interval | None, bold: bool) -> str:
+    if loss is None:
+        return '<td class="quiet">–</td>'
+    return (
+        f"<td{' class=best' if bold else ''}><span>{perplexity_words(loss)}</span> "
+        f'<span class="between">({loss_words(loss)})</span></td>'
+    )
+
+
+def _plain_cell(loss: Interval | None) -> str:
+    if loss is None:
+        return '<td class="quiet" data-value="">–</td>'
+    shown = f'{perplexity_words(loss)} <span class="between">({loss.value:.3f})</span>'
+    return f'<td data-value="{loss.value}">{shown}</td>'
