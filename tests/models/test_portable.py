@@ -44,7 +44,7 @@ def test_a_folder_gives_the_same_model_back(make, rows, tmp_path, kind, tied):
     model.save_pretrained(tmp_path)
     for again in (CodecCausalLM.from_pretrained(tmp_path), AutoModelForCausalLM.from_pretrained(tmp_path)):
         assert type(again) is CodecCausalLM and again.vocabulary == model.vocabulary
-        assert again.config.text_stride == stride and again.generation_config.eos_token_id == 21
+        assert again.config.text_stride == stride and again.generation_config.eos_token_id == [21, 2]
         assert again.model.config._attn_implementation == model.model.config._attn_implementation
         assert torch.equal(again(rows()).logits, model(rows()).logits)
         assert (again.lm_head.weight is again.get_input_embeddings().weight) == model.config.tie_word_embeddings

@@ -4,6 +4,8 @@ import dataclasses
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import tensor
 
 from aoede.tokens import CodecVocabulary, FrameLayout, SlotRouter
@@ -269,3 +271,39 @@ def test_one_processor_serves_several_prompts():
 def test_a_head_that_is_too_small_is_refused():
     with pytest.raises(ValueError, match=r"head has 20 rows, but the vocabulary has 24; resize"):
         SlotRouter(small()).logits_processor()(tensor([[1]]), torch.zeros(1, 20))
+
+
+@given(data=st.data())
+def test_a_document_packed_behind_others_begins_in_text(data):
+    router = SlotRouter(CodecVocabulary.extend(20, FrameLayout("CMFFMFF"), (8, 8, 8)))
+    lengths = data.draw(st.lists(st.integers(1, 12), min_size=1, max_size=5))
+    ids = data.draw(st.lists(st.sampled_from([3, 20, 21, 22, 30, 38]), min_size=sum(lengths), max_size=sum(lengths)))
+    pieces = torch.tensor(ids).split(lengths)
+    starts = torch.cat([torch.arange(n) == 0 for n in lengths])
+    starts[0] = False
+    routes, state = router.advance(torch.tensor([ids]), starts=starts[None], strict=False)
+    wanted = [router.advance(piece[None], strict=False)[0][0] for piece in pieces]
+    assert state.tolist() == wanted[-1][-1:].tolist()
+    for piece in wanted[:-1]:
+        piece[-1] = -1  # what follows is another document
+    assert routes[0].tolist() == torch.cat(wanted).tolist()
+
+
+def test_starts_go_with_padding_and_a_carried_state():
+    router = SlotRouter(CodecVocabulary.extend(20, FrameLayout("CMFFMFF"), (8, 8, 8)))
+    ids = torch.tensor([[30, 0, 5, 20, 22], [22, 0, 20, 22, 30]])
+    mask = torch.tensor([[1, 0, 1, 1, 1], [1, 0, 1, 1, 1]])
+    starts = torch.tensor([[0, 1, 0, 0, 0], [0, 0, 1, 0, 0]]).bool()
+    routes, state = router.advance(ids, torch.tensor([1, 0]), attention_mask=mask, starts=starts)
+    assert routes.tolist() == [[-1, -1, -1, 0, 1], [1, -1, 0, 1, 2]] and state.tolist() == [1, 2]
+    with pytest.raises(ValueError, match=r"row 0, position 2: id 5 is text, but slot 2"):
+        router.advance(ids, torch.tensor([1, 0]), attention_mask=mask)
+    with pytest.raises(ValueError, match=r"starts is \[1, 5\], but ids are \[2, 5\]"):
+        router.advance(ids, starts=starts[:1], strict=False)
+
+
+@given(ids=st.lists(st.sampled_from([3, 20, 21, 22, 30, 38]), max_size=30), state=st.integers(-1, 6))
+def test_walking_one_row_without_tensors_is_advancing_it(ids, state):
+    router = SlotRouter(CodecVocabulary.extend(20, FrameLayout("CMFFMFF"), (8, 8, 8)))
+    _, wanted = router.advance(torch.tensor([ids], dtype=torch.long), torch.tensor([state]), strict=False)
+    assert router.walk(state, ids) == wanted.item()

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AutoModel, GenerationMixin, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from aoede.models.config import CodecLMConfig
+from aoede.models.packing import as_one_row, document_starts, is_recurrent, shifted, state_arguments
 from aoede.models.portable import write_code
 from aoede.models.positions import as_stride, uses_rotary
 from aoede.models.routed_head import RoutedHead, Scaling, row_logits
@@ -98,14 +100,18 @@ class CodecCausalLM(PreTrainedModel, GenerationMixin):
         # On the CPU even where weights are first made on the meta device.
         self._level_of_route = torch.tensor([0, *(3 + level for level in levels)], device="cpu")
         self._is_stateful = bool(getattr(self.model, "_is_stateful", False))
+        self.is_recurrent = is_recurrent(self.model)
         if given:
             for module in self.modules():
                 module._is_hf_initialized = True
             for parameter in self.parameters():
                 parameter._is_hf_initialized = True
         self.post_init()
-        # `generate` stops at the end of a span; a folder's generation_config.json is read later and may say otherwise.
-        self.generation_config.eos_token_id = self.vocabulary.close_id
+        # `generate` stops at the end of a span, and in text where the text model does; a folder's
+        # generation_config.json is read later and may say otherwise.
+        text_ends = getattr(config.text_config, "eos_token_id", None)
+        text_ends = [] if text_ends is None else text_ends if isinstance(text_ends, list) else [text_ends]
+        self.generation_config.eos_token_id = [self.vocabulary.close_id, *text_ends]
 
     # -- forward ------------------------------------------------------------------------------------------------
 
@@ -130,6 +136,9 @@ class CodecCausalLM(PreTrainedModel, GenerationMixin):
         Args:
             input_ids: [B, L]. Right-padded batches need no mask (nothing that counts looks to the right).
             attention_mask: [B, L], or [B, past + L] with a cache; 0 at padding, on either side.
+            position_ids: [B, L]. Where they start again at 0 a new document begins: attention and recurrent state do
+                not cross, its first id stands in text whatever came before, and is not trained (nothing of its own
+                document stands before it). Packed rows take neither an attention mask nor a cache.
             labels: [B, L], equal to `input_ids` where trained, -100 elsewhere; shifted inside.
             text_stride: [B] or one number, in place of `config.text_stride`.
             row_state: where the rows stand before `input_ids`; found on the cache, or a fresh row, by default.
@@ -138,7 +147,8 @@ class CodecCausalLM(PreTrainedModel, GenerationMixin):
             kwargs: `shift_labels` [B, L], labels already shifted (sequence parallelism), in place of `labels`; the rest
                 goes to the backbone.
         Raises:
-            ValueError: `inputs_embeds` (routes come from ids), or a label its route does not allow.
+            ValueError: `inputs_embeds` (routes come from ids), a label its route does not allow, or packed rows that
+                would leak (with a mask, with a cache, through recurrent layers without their CUDA kernels).
         """
         if input_ids is None or inputs_embeds is not None:
             raise ValueError("the routed head reads ids: pass input_ids, not inputs_embeds")
@@ -149,9 +159,11 @@ class CodecCausalLM(PreTrainedModel, GenerationMixin):
             raise ValueError("text_stride sets the positions itself: pad rows instead of packing them by position_ids")
         if is_loss and use_cache is None:
             use_cache = False  # nothing is generated from it, and a cache hides packed rows from transformers
-        routes, outputs = self._walk(
-            input_ids, attention_mask, position_ids, past_key_values, use_cache, text_stride, row_state, True, kwargs
-        )
+        placed = labels if shift_labels is None else F.pad(shift_labels[:, :-1], (1, 0), value=-100)
+        routes, starts, outputs = self._walk(
+            input_ids, attention_mask, position_ids, past_key_values, use_cache, text_stride, row_state, True, kwargs,
+            placed,
+        )  # fmt: skip
         hidden = outputs.last_hidden_state
         result = CodecLMOutput(
             past_key_values=outputs.get("past_key_values"),
@@ -161,8 +173,7 @@ class CodecCausalLM(PreTrainedModel, GenerationMixin):
         if not is_loss:
             result.logits = self._logits(hidden, routes, logits_to_keep)
         else:
-            if shift_labels is None:
-                hidden, routes, shift_labels = hidden[:, :-1], routes[:, :-1], labels[:, 1:]
+            hidden, routes, shift_labels = shifted(hidden, routes, starts, labels, shift_labels)
             result.loss, result.losses, result.counts = self._loss(hidden, routes, shift_labels, num_items_in_batch)
         return result.to_tuple() if return_dict is False else result
 
@@ -182,7 +193,7 @@ class CodecCausalLM(PreTrainedModel, GenerationMixin):
         gives `position_ids` itself pays nothing for routing.
         """
         follow = position_ids is None and (text_stride is not None or self.config.text_stride is not None)
-        _, outputs = self._walk(
+        _, _, outputs = self._walk(
             input_ids, attention_mask, position_ids, past_key_values, use_cache, text_stride, row_state, follow, {}
         )
         return outputs.last_hidden_state, outputs.get("past_key_values")
@@ -215,16 +226,15 @@ class CodecCausalLM(PreTrainedModel, GenerationMixin):
 
         Returns:
             log_probs, entropy, is_top1 [B, L - 1] (0 where untrained) and label_mask [B, L - 1] bool, place t being
-            label t + 1; all [B, L] with `shift_labels`.
+            label t + 1; all [B, L] with `shift_labels`. The first id of a packed document is untrained.
         """
         named = {k: kwargs.pop(k, None) for k in ("position_ids", "text_stride", "row_state")}
-        routes, outputs = self._walk(
+        placed = labels if shift_labels is None else F.pad(shift_labels[:, :-1], (1, 0), value=-100)
+        routes, starts, outputs = self._walk(
             input_ids, attention_mask, named["position_ids"], None, False, named["text_stride"], named["row_state"],
-            True, kwargs,
+            True, kwargs, placed,
         )  # fmt: skip
-        hidden = outputs.last_hidden_state
-        if shift_labels is None:
-            hidden, routes, shift_labels = hidden[:, :-1], routes[:, :-1], labels[:, 1:]
+        hidden, routes, shift_labels = shifted(outputs.last_hidden_state, routes, starts, labels, shift_labels)
         trained = shift_labels != -100
         weight, bias = self._head_weight()
         head = self.routed_head.to(hidden.device)
@@ -253,8 +263,10 @@ class CodecCausalLM(PreTrainedModel, GenerationMixin):
         state: RowState | None,
         follow: bool,
         kwargs: dict[str, Any],
-    ) -> tuple[Tensor | None, Any]:
-        """Routes [B, L] of the ids that follow `ids` (None unless `follow`), and the backbone's output."""
+        labels: Tensor | None = None,
+    ) -> tuple[Tensor | None, Tensor | None, Any]:
+        """Routes [B, L] of the ids that follow `ids` (None unless `follow`), where packed documents begin [B, L] (None
+        where rows are not packed), and the backbone's output."""
         batch, length = ids.shape
         mask = attention_mask if isinstance(attention_mask, Tensor) and attention_mask.ndim == 2 else None
         real = None if mask is None or mask.shape[1] < length else mask[:, -length:].bool()
@@ -262,11 +274,27 @@ class CodecCausalLM(PreTrainedModel, GenerationMixin):
         stride = self.config.text_stride if text_stride is None else text_stride
         if stride is not None and follow:
             self._require_positions()
+        starts = None
+        if position_ids is not None and position_ids.ndim == 2 and past == 0 and length > 1:
+            starts = document_starts(position_ids, batch, real)
+        if starts is not None:
+            if cache is not None or use_cache:
+                raise ValueError("packed rows have no cache: transformers would let their documents see each other")
+            use_cache = False
+            if self.is_recurrent:
+                kwargs = state_arguments(self.config.text_config.model_type, ids, starts, labels) | kwargs
+        elif self.is_recurrent and real is not None and length > 1 and not bool(real[:, -1].all()):
+            if cache is not None or use_cache:
+                raise ValueError(
+                    f"the recurrent layers of {self.config.text_config.model_type} would go on from padding: pad "
+                    "prompts on the left"
+                )
+            use_cache = False
         routes = None
         if follow:
             state = (state or recall(cache, past, batch, ids.device)).repeat(batch)
             ratios = None if stride is None else as_stride(stride, batch, ids.device)
-            routes, found, state = self.tracker.advance(ids, real, state, ratios)
+            routes, found, state = self.tracker.advance(ids, real, state, ratios, starts=starts)
             if found is not None and position_ids is None:
                 position_ids = found
                 if attention_mask is None and past == 0:
@@ -276,19 +304,33 @@ class CodecCausalLM(PreTrainedModel, GenerationMixin):
             # Causal attention never looks right, so padding on the right needs no mask: SDPA's fast path.
             is_right_padded = bool(mask[:, 0].all()) and bool((mask[:, 1:] <= mask[:, :-1]).all())
             if mask.shape[1] == length and is_right_padded:
-                attention_mask = None if stride is None else torch.ones_like(ids)
+                # Given positions keep one of ones: without any, transformers reads their jumps as packed documents.
+                attention_mask = None if position_ids is None else torch.ones_like(ids)
+        kwargs = {name: value for name, value in kwargs.items() if value is not None}
+        joined = starts is not None and batch > 1 and self._packs_one_row()
+        if joined and (not self.is_recurrent or "seq_idx" in kwargs):
+            ids, position_ids, kwargs = as_one_row(ids, position_ids, kwargs)
         outputs = self.model(
             input_ids=ids,
             attention_mask=attention_mask,
             position_ids=position_ids,
             past_key_values=cache,
             use_cache=use_cache,
-            **{name: value for name, value in kwargs.items() if value is not None},
+            **kwargs,
         )
+        if ids.shape[0] != batch:
+            outputs.last_hidden_state = outputs.last_hidden_state.reshape(batch, length, -1)
+            layers = outputs.get("hidden_states")
+            if layers is not None:
+                outputs.hidden_states = tuple(layer.reshape(batch, length, -1) for layer in layers)
         after = outputs.get("past_key_values")
         if follow and after is not None:
             remember(after, past + length, state)
-        return routes, outputs
+        return routes, starts, outputs
+
+    def _packs_one_row(self) -> bool:
+        """Whether attention tells packed documents apart in batches of one row only, as flash attention does."""
+        return "flash" in str(self.model.config._attn_implementation)
 
     def row_state(self, ids: Tensor, attention_mask: Tensor | None = None, *, strict: bool = False) -> RowState:
         """Where rows stand after ids [B, L]: what `forward(row_state=...)` takes.
@@ -332,9 +374,11 @@ class CodecCausalLM(PreTrainedModel, GenerationMixin):
         trained = labels != -100
         hidden_all = hidden
         hidden, routes, labels = hidden[trained], routes[trained], labels[trained]
-        if len(labels) == 0:
-            return hidden_all.float().sum() * 0.0, {}, {}
         weight, bias = self._head_weight()
+        if len(labels) == 0:
+            # The head stays in the graph: of several processes each must send a gradient for it.
+            nothing = hidden_all.float().sum() + weight[:1].float().sum()
+            return (nothing if bias is None else nothing + bias[:1].float().sum()) * 0.0, {}, {}
         nll, _, _ = self.routed_head.to(hidden.device).nll(hidden, weight, bias, routes, labels)
         total = nll.sum() / (len(labels) if num_items is None else num_items)
         kind = self._level_of_route.to(routes.device)[routes + 1]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,6 +18,9 @@ from torch import Tensor
 
 CHUNK_ELEMENTS = 1 << 24
 """Logits held at a time (positions x rows): 64 MB in float32. Longer work goes chunk by chunk."""
+
+TILE_ROWS = 1 << 13
+"""Rows of the weight taken at a time: what is cast, or summed in float32, is this many rows however many there are."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,17 @@ class Rows:
 
     segments: tuple[tuple[int, int], ...]
     """The same rows as half-open runs of consecutive ids; one run means a plain slice of the weight."""
+
+    @cached_property
+    def tiles(self) -> tuple[tuple[int, int, int], ...]:
+        """The runs in pieces of at most `TILE_ROWS` rows: (place of the first among the legal rows, start, stop)."""
+        found, column = [], 0
+        for start, stop in self.segments:
+            for at in range(start, stop, TILE_ROWS):
+                end = min(at + TILE_ROWS, stop)
+                found.append((column, at, end))
+                column += end - at
+        return tuple(found)
 
     def take(self, weight: Tensor, dtype: torch.dtype | None = None) -> list[Tensor]:
         """The runs as views of `weight` ([V, H] or [V]), cast to `dtype` where it differs."""
@@ -64,10 +79,11 @@ def row_logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, rows: Rows, 
 
 
 class _RoutedNLL(torch.autograd.Function):
-    """Negative log-likelihood a position, chunk by chunk; the backward pass computes the logits again.
+    """Negative log-likelihood a position, tile by tile; the backward pass computes the logits again.
 
     hidden [N, H] is sorted by group; `groups` lists (rows, start, stop) over it; `columns` [N] is each label's place
-    among its rows. Returns nll [N], entropy [N], is_top1 [N] (the last two empty unless asked for).
+    among its rows. Returns nll [N], entropy [N], is_top1 [N] (the last two empty unless asked for). Beside inputs and
+    gradients it holds `CHUNK_ELEMENTS` logits and `TILE_ROWS` rows, whatever N and the vocabulary are.
     """
 
     @staticmethod
@@ -84,67 +100,107 @@ class _RoutedNLL(torch.autograd.Function):
         device = hidden.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
         ctx.groups, ctx.scaling, ctx.dtype, ctx.has_bias = groups, scaling, dtype, bias is not None
-        ctx.save_for_backward(hidden, weight, columns, *([] if bias is None else [bias]))
-        nll = torch.empty(hidden.shape[0], dtype=torch.float32, device=hidden.device)
-        entropy, top1 = (torch.empty_like(nll), torch.empty_like(nll)) if with_stats else (nll.new_empty(0),) * 2
+        # Over the tiles seen so far: log-sum-exp, the label's score, and for the statistics mean and highest score.
+        total = torch.full(hidden.shape[:1], -torch.inf, dtype=torch.float32, device=hidden.device)
+        label = torch.zeros_like(total)
+        mean, best = (torch.zeros_like(total), total.clone()) if with_stats else (total, total)
         with torch.autocast(device, enabled=False):
-            for part, _, _, logits in _chunks(hidden, weight, bias, groups, dtype):
-                scores = scaling(logits)
-                nll[part] = F.cross_entropy(scores, columns[part], reduction="none")
+            for part, tile, _, h, w, b in _chunks(hidden, weight, bias, groups, dtype):
+                scores = scaling(F.linear(h, w, b).float())
+                at, inside = _place(columns[part], tile)
+                label[part] += torch.where(inside, scores.gather(1, at[:, None])[:, 0], 0.0)
+                here = scores.logsumexp(-1)
+                both = torch.logaddexp(total[part], here)
                 if with_stats:
-                    log_p = scores.log_softmax(-1)
-                    entropy[part] = -(log_p.exp() * log_p).sum(-1)
-                    top1[part] = (scores.argmax(-1) == columns[part]).float()
+                    share = (scores - here[:, None]).exp_()
+                    before = mean[part] * (total[part] - both).exp()
+                    mean[part] = before + (share * scores).sum(-1) * (here - both).exp()
+                    best[part] = torch.maximum(best[part], scores.amax(-1))
+                total[part] = both
+        ctx.save_for_backward(hidden, weight, columns, total, *([] if bias is None else [bias]))
+        if not with_stats:
+            return total - label, total.new_empty(0), total.new_empty(0)
+        entropy, top1 = total - mean, (label >= best).float()
         ctx.mark_non_differentiable(entropy, top1)
-        return nll, entropy, top1
+        return total - label, entropy, top1
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, weight, columns, *rest = ctx.saved_tensors
+        hidden, weight, columns, total, *rest = ctx.saved_tensors
         bias = rest[0] if ctx.has_bias else None
         wants_hidden, wants_weight, wants_bias = ctx.needs_input_grad[:3]
-        grad_hidden = torch.empty_like(hidden) if wants_hidden else None
-        # Sums over chunks are kept in float32 where the weight is narrower, one group at a time.
+        # Sums over tiles and chunks are kept in float32 where the tensors are narrower.
+        grad_hidden = torch.zeros_like(hidden, dtype=_wide(hidden)) if wants_hidden else None
         grad_weight = torch.zeros_like(weight) if wants_weight else None
-        grad_bias = torch.zeros_like(bias) if bias is not None and wants_bias else None
+        grad_bias = torch.zeros_like(bias, dtype=_wide(bias)) if bias is not None and wants_bias else None
+        sums: Tensor | None = None
         with torch.autocast(hidden.device.type, enabled=False):
-            for part, rows, weights, logits in _chunks(hidden, weight, bias, ctx.groups, ctx.dtype):
-                scores = ctx.scaling(logits)
-                slope = scores.softmax(-1)
-                slope[torch.arange(slope.shape[0], device=slope.device), columns[part]] -= 1
+            for part, tile, is_last, h, w, b in _chunks(hidden, weight, bias, ctx.groups, ctx.dtype):
+                scores = ctx.scaling(F.linear(h, w, b).float())
+                slope = (scores - total[part, None]).exp_()
+                at, inside = _place(columns[part], tile)
+                slope[torch.arange(len(at), device=at.device), at] -= inside.float()
                 slope *= grad[part, None]
                 if ctx.scaling.cap is not None:
                     slope *= 1 - (scores / ctx.scaling.cap) ** 2
                 if ctx.scaling.factor != 1.0:
                     slope *= ctx.scaling.factor
+                if grad_bias is not None:
+                    grad_bias[tile[1] : tile[2]] += slope.sum(0)
                 slope = slope.to(ctx.dtype)
-                width, sums = 0, None
-                for (start, stop), w in zip(rows.segments, weights, strict=True):
-                    piece = slope[:, width : width + stop - start]
-                    width += stop - start
-                    if grad_hidden is not None:
-                        sums = piece @ w if sums is None else sums.addmm_(piece, w)
-                    if grad_weight is not None:
-                        grad_weight[start:stop] += (piece.T @ hidden[part].to(ctx.dtype)).to(weight.dtype)
-                    if grad_bias is not None:
-                        grad_bias[start:stop] += piece.sum(0).to(grad_bias.dtype)
                 if grad_hidden is not None:
-                    grad_hidden[part] = sums.to(hidden.dtype)
-        return grad_hidden, grad_weight, grad_bias, None, None, None, None
+                    _add_product(grad_hidden[part], slope, w)
+                if grad_weight is not None:
+                    if _wide(weight) == weight.dtype:
+                        _add_product(grad_weight[tile[1] : tile[2]], slope.T, h)
+                        continue
+                    sums = torch.zeros_like(w, dtype=_wide(weight)) if sums is None else sums
+                    _add_product(sums, slope.T, h)
+                    if is_last:
+                        grad_weight[tile[1] : tile[2]] += sums.to(weight.dtype)
+                        sums = None
+        return (
+            None if grad_hidden is None else grad_hidden.to(hidden.dtype),
+            grad_weight,
+            None if grad_bias is None or bias is None else grad_bias.to(bias.dtype),
+            None, None, None, None,
+        )  # fmt: skip
+
+
+def _wide(tensor: Tensor) -> torch.dtype:
+    """What sums over a tensor are kept in: float32 or wider."""
+    return torch.promote_types(tensor.dtype, torch.float32)
+
+
+def _add_product(sums: Tensor, left: Tensor, right: Tensor) -> None:
+    """sums += left @ right, in place where the types agree."""
+    if left.dtype == sums.dtype:
+        sums.addmm_(left, right)
+    else:
+        sums += left @ right
+
+
+def _place(columns: Tensor, tile: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
+    """Where in a tile each label stands (anywhere, if it does not), and whether it does. [n] both."""
+    first, start, stop = tile
+    at = columns - first
+    inside = (at >= 0) & (at < stop - start)
+    return at.clamp(0, stop - start - 1), inside
 
 
 def _chunks(hidden: Tensor, weight: Tensor, bias: Tensor | None, groups: Any, dtype: torch.dtype) -> Any:
-    """Yield (slice of positions, rows, weight runs, raw logits in float32), at most CHUNK_ELEMENTS logits at a time."""
+    """Yield (slice of positions, tile, whether it is the tile's last slice, hidden, weight and bias of them), such that
+    positions x rows is at most CHUNK_ELEMENTS."""
     for rows, start, stop in groups:
-        step = max(1, CHUNK_ELEMENTS // len(rows.ids))
-        weights = rows.take(weight, dtype)
-        biases = [None] * len(weights) if bias is None else rows.take(bias, dtype)
-        for at in range(start, stop, step):
-            part = slice(at, min(at + step, stop))
-            h = hidden[part].to(dtype)
-            parts = [F.linear(h, w, b) for w, b in zip(weights, biases, strict=True)]
-            yield part, rows, weights, (parts[0] if len(parts) == 1 else torch.cat(parts, -1)).float()
+        for tile in rows.tiles:
+            _, low, high = tile
+            w = weight[low:high].to(dtype)
+            b = None if bias is None else bias[low:high].to(dtype)
+            step = max(1, CHUNK_ELEMENTS // (high - low))
+            for at in range(start, stop, step):
+                part = slice(at, min(at + step, stop))
+                yield part, tile, part.stop == stop, hidden[part].to(dtype), w, b
 
 
 class RoutedHead:

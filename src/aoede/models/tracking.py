@@ -56,20 +56,30 @@ class RowTracker:
         self.router = router
 
     def advance(
-        self, ids: Tensor, real: Tensor | None, state: RowState, stride: Tensor | None, *, strict: bool = False
+        self,
+        ids: Tensor,
+        real: Tensor | None,
+        state: RowState,
+        stride: Tensor | None,
+        *,
+        starts: Tensor | None = None,
+        strict: bool = False,
     ) -> tuple[Tensor, Tensor | None, RowState]:
         """Read a chunk of ids.
 
         Args:
             ids: [B, L]; real: [B, L] bool, False at padding, or None.
             stride: [B], positions a text id; None: positions are not asked for, and nothing is counted.
+            starts: [B, L] bool, where packed documents begin (`packing.py`), or None; not together with a stride.
             strict: refuse illegal ids.
         Returns:
             routes [B, L] of the ids that follow, positions [B, L] or None, and the state after.
         Raises:
-            ValueError: positions after a chunk that was not counted.
+            ValueError: positions after a chunk that was not counted, or of packed rows.
         """
-        routes, route = self.router.advance(ids, state.route, attention_mask=real, strict=strict)
+        if starts is not None and stride is not None:
+            raise ValueError("text_stride sets the positions itself: pad rows instead of packing them by position_ids")
+        routes, route = self.router.advance(ids, state.route, attention_mask=real, starts=starts, strict=strict)
         if stride is None:
             return routes, None, RowState(route=route, spoken=None, read=None)
         if state.spoken is None or state.read is None:

@@ -7,6 +7,7 @@ at once or chunk by chunk, gives the legal rows of each route to a routed head, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -46,6 +47,7 @@ class SlotRouter:
         state: Tensor | None = None,
         *,
         attention_mask: Tensor | None = None,
+        starts: Tensor | None = None,
         strict: bool = True,
     ) -> tuple[Tensor, Tensor]:
         """Read ids and say what may follow each.
@@ -56,6 +58,8 @@ class SlotRouter:
             ids: [B, L] (or [L], one row).
             state: [B], what the last call returned; None is text in every row.
             attention_mask: [B, L], 0 where an id is padding: those are not read and keep the state.
+            starts: [B, L] bool, the first id of a document packed behind another: it stands in text, whether or not the
+                document before it closed its span.
             strict: raise at an illegal id. Otherwise markers act wherever they stand, and any other id inside an
                 audio span takes up one slot.
         Returns:
@@ -82,18 +86,42 @@ class SlotRouter:
             if is_real.shape != ids.shape:
                 raise ValueError(f"attention_mask is {list(is_real.shape)}, but ids are {list(ids.shape)}")
 
-        # One number says where the last marker stood and which it was: 2 * index + (1 if open). The carried state is a
-        # marker before the chunk: slot s is an open marker s ids before its first.
+        # One number says where the last marker stood and what it was: 3 * index, plus 2 for an open marker, 1 for a
+        # close marker, 0 for a document that begins before the id there. The carried state is a marker before the
+        # chunk: slot s is an open marker s ids before its first.
         index = is_real.cumsum(1) - 1
         is_open = (ids == self.vocabulary.open_id) & is_real
         is_close = (ids == self.vocabulary.close_id) & is_real
-        before = torch.where(state < 0, -2, 2 * (-1 - state) + 1)[:, None]
-        marker = torch.where(is_open | is_close, 2 * index + is_open, before).cummax(1).values
-        since = index - torch.div(marker, 2, rounding_mode="floor")
-        routes = torch.where(marker % 2 == 1, since % self.vocabulary.num_slots, TEXT)
+        before = torch.where(state < 0, -3, 3 * (-1 - state) + 2)[:, None]
+        marker = torch.where(is_open | is_close, 3 * index + 1 + is_open, before)
+        if starts is not None:
+            if starts.shape != ids.shape:
+                raise ValueError(f"starts is {list(starts.shape)}, but ids are {list(ids.shape)}")
+            marker = torch.where(starts, torch.maximum(marker, 3 * (index + ~is_real)), marker)
+        marker = marker.cummax(1).values
+        since = index - torch.div(marker, 3, rounding_mode="floor")
+        routes = torch.where(marker % 3 == 2, since % self.vocabulary.num_slots, TEXT)
+        if starts is not None:
+            routes[:, :-1].masked_fill_(starts[:, 1:], TEXT)
         if strict:
             self._check(ids, torch.cat([state[:, None], routes[:, :-1]], dim=1), is_real)
         return routes, routes[:, -1]
+
+    def walk(self, state: int, ids: Iterable[int]) -> int:
+        """The state of one row after more ids, without tensors; as `advance(strict=False)`.
+
+        Args:
+            state: -1 in text, or the slot that comes next.
+        """
+        open_id, close_id, slots = self.vocabulary.open_id, self.vocabulary.close_id, self.vocabulary.num_slots
+        for token in ids:
+            if token == open_id:
+                state = 0
+            elif token == close_id:
+                state = TEXT
+            elif state >= 0:
+                state = (state + 1) % slots
+        return state
 
     def allowed(self, route: int) -> Tensor:
         """The legal ids of a route, ascending: [R] int64 on the CPU.
