@@ -1,6 +1,7 @@
 """Against the standard's own numbers: ITU-R BS.1770-4 prints coefficients and one level, EBU Tech 3341 test signals."""
 
 import numpy as np
+import pyloudnorm
 import pytest
 
 from aoede.data.cleaning.loudness import integrated_loudness, k_weighting
@@ -24,7 +25,7 @@ def test_the_filters_at_48_khz_are_the_printed_ones():
 
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 24000, 44100, 48000])
 def test_a_full_scale_sine_of_997_hz_in_one_channel_reads_minus_3(rate):
-    assert integrated_loudness(tone(5, 1.0, 997, rate), rate) == pytest.approx(-3.01, abs=0.03)
+    assert integrated_loudness(tone(5, 1.0, 997, rate), rate) == pytest.approx(-3.01, abs=0.05)
 
 
 def test_loudness_follows_the_level():
@@ -68,7 +69,6 @@ def test_long_sound_is_weighted_in_pieces_without_a_seam():
 
 
 def test_a_second_implementation_agrees():
-    pyloudnorm = pytest.importorskip("pyloudnorm")
     random = np.random.default_rng(3)
     for rate in (24000, 44100):
         envelope = np.repeat(random.uniform(0.001, 0.3, 40), rate // 4)

@@ -94,7 +94,9 @@ def _quietest(frames: Frames, start: int, stop: int) -> int:
     first, last = -(-start // frames.hop), stop // frames.hop
     if last <= first:
         return stop
-    near = np.pad(frames.power[max(first - 1, 0) : last + 2], (first == 0, last + 1 >= len(frames)), mode="edge")
+    near = np.pad(
+        frames.power[max(first - 1, 0) : last + 2], (int(first == 0), int(last + 1 >= len(frames))), mode="edge"
+    )
     return (first + int(np.convolve(near, np.ones(3), mode="valid").argmin())) * frames.hop
 
 
