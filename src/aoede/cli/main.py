@@ -13,7 +13,20 @@ import os
 import sys
 from collections.abc import Sequence
 
-VERBS = ("speak", "voices", "codec", "data", "prepare", "train", "evaluate")
+VERBS = (
+    "speak",
+    "voices",
+    "generate",
+    "codec",
+    "data",
+    "prepare",
+    "extend",
+    "train",
+    "checkpoint",
+    "evaluate",
+    "embed",
+    "export",
+)
 """In the order of the help; each is the module `aoede.cli.<verb>`."""
 
 EXIT_INPUT = 2
@@ -33,6 +46,7 @@ EXTRAS = {
     "onnxscript": "onnx",
     "onnxruntime": "onnx",
     "openvino": "openvino",
+    "ray": "ray",
 }
 
 EPILOG = """\

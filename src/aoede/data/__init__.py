@@ -4,6 +4,17 @@ from .audio import AudioError, AudioInfo, AudioReader, describe, load_audio
 from .codefile import CodeFile
 from .codes import CodedClip, CodesInfo, codes_info, load_codes
 from .collate import LeftOut, SpeechExample, TokenBatches, speech_examples
+from .corpus import (
+    CorpusCheck,
+    CorpusConfig,
+    CorpusFolder,
+    CorpusSummary,
+    SourceInfo,
+    TextDocument,
+    check_corpus,
+    load_corpus_config,
+    prepare_corpus,
+)
 from .encode import PrepareSummary, prepare
 from .filereport import FileReport
 from .files import decode_file, encode_file, roundtrip_file
@@ -24,19 +35,26 @@ __all__ = [
     "CodeFile",
     "CodedClip",
     "CodesInfo",
+    "CorpusCheck",
+    "CorpusConfig",
+    "CorpusFolder",
+    "CorpusSummary",
     "FileReport",
     "LeftOut",
     "NothingToSay",
     "PhonemeError",
     "PrepareSummary",
     "Prompt",
+    "SourceInfo",
     "SpeechExample",
     "StoredAudio",
+    "TextDocument",
     "TextFrontEnd",
     "TokenBatches",
     "at_speeds",
     "audio_writer",
     "bundled_codec",
+    "check_corpus",
     "codes_info",
     "decode_blocks",
     "decode_file",
@@ -48,10 +66,12 @@ __all__ = [
     "find_events",
     "load_audio",
     "load_codes",
+    "load_corpus_config",
     "load_manifest",
     "open_codec",
     "phonemise",
     "prepare",
+    "prepare_corpus",
     "roundtrip_file",
     "save_audio",
     "speech_examples",

@@ -6,6 +6,7 @@ files.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -105,6 +106,12 @@ def write_shard(path: Path, clips: Sequence[CodedClip], info: CodesInfo, notes: 
     Args:
         notes: what `report.json` will say of this shard's clips, kept in the schema's metadata.
     """
+    with replacing(path) as temporary:
+        temporary.write_bytes(shard_bytes(clips, info, notes))
+
+
+def shard_bytes(clips: Sequence[CodedClip], info: CodesInfo, notes: Mapping[str, Any]) -> bytes:
+    """What `write_shard` writes."""
     import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
@@ -117,9 +124,10 @@ def write_shard(path: Path, clips: Sequence[CodedClip], info: CodesInfo, notes: 
     columns["codes"] = pa.array([list(clip.codes) for clip in clips], pa.list_(pa.list_(pa.uint16())))
     metadata = {b"aoede": _json(info.to_dict()), b"aoede.report": _json(notes)}
     table = pa.table(columns).replace_schema_metadata(metadata)
-    with replacing(path) as temporary:
-        few = ["speaker", "language", "source", "split"]
-        pq.write_table(table, temporary, compression="zstd", use_dictionary=few, write_statistics=few)
+    few = ["speaker", "language", "source", "split"]
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd", use_dictionary=few, write_statistics=few)
+    return sink.getvalue()
 
 
 def read_shard_metadata(path: Path) -> tuple[CodesInfo, dict[str, Any]]:

@@ -23,7 +23,7 @@ from .ends import Damage
 from .holding import clear_leftovers, holding
 from .listing import SOUNDS, names_below
 from .saving import FORMATS
-from .workers import Done, Job, Settings, codec_of, work_through
+from .workers import Done, Job, Settings, codec_of, cores, work_through
 
 Verb = Literal["encode", "decode"]
 
@@ -141,7 +141,7 @@ def process_folder(
             total=len(sources), initial=finished + len(refused), unit="file", desc=f"{verb[:-1]}ing",
             disable=not progress, file=sys.stderr,
         ) as bar:  # fmt: skip
-            count = min(workers or _cores(), max(1, len(jobs)))
+            count = min(workers or cores(), max(1, len(jobs)))
             for job, outcome in work_through(jobs, settings, count):
                 done.append(outcome)
                 if not outcome.problem:
@@ -170,10 +170,6 @@ def _how(settings: Settings) -> str:
         for value in codec.parameters():  # a decoder trained alone keeps the fingerprint and speaks otherwise
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Journal:

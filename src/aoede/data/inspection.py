@@ -51,6 +51,8 @@ def describe_path(path: str | os.PathLike[str] | None = None) -> str:
     if where.is_dir():
         if (where / "config.json").is_file():
             return _codec_words(open_codec(where), where)
+        if (where / "corpus.json").is_file():
+            return _corpus_words(where)
         if (where / REPORT).is_file() or any(where.glob(PATTERN)):
             return _prepared_words(where)
         raise ValueError(f"{where}: neither a codec (config.json) nor a prepared folder ({PATTERN})")
@@ -129,6 +131,17 @@ def _prepared_words(folder: Path) -> str:
         "codec": info.codec_fingerprint,
     }
     return _table(f"{folder}  prepared codes", rows)
+
+
+def _corpus_words(folder: Path) -> str:
+    from .corpus import CorpusFolder
+
+    rows = {}
+    for source in CorpusFolder.open(folder).sources:
+        report = json.loads((source.folder / REPORT).read_text(encoding="utf-8"))
+        size = f"{report['documents']:,} texts" if source.kind == "text" else f"{report['seconds'] / 3600:.2f} hours"
+        rows[source.name] = ", ".join(filter(None, (source.kind, source.language, size, source.licence)))
+    return _table(f"{folder}  corpus", rows)
 
 
 def _table(title: str, rows: dict[str, str]) -> str:

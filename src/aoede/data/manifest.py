@@ -112,6 +112,11 @@ def load_manifest(
     return clips
 
 
+def manifest_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
+    """Every row of what `load_manifest` reads, and where it stands, with its columns as they are."""
+    yield from _rows(path)[2]
+
+
 def _rows(given: str | os.PathLike[str]) -> tuple[str, Path, Iterable[Row]]:
     path = Path(given)
     if path.is_dir():

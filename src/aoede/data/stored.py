@@ -6,6 +6,7 @@ what the columns mean: `manifest.py` does.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class StoredAudio:
-    """The bytes of a sound file that lie in a table, read when asked for."""
+    """The bytes of a sound file that lie in a table, read when asked for.
+
+    What the rows below give can be pickled: it says where the bytes lie, and each process opens the table once.
+    """
 
     name: str
     """What to call it in messages, and the clip's id when it has no other."""
@@ -34,7 +38,7 @@ def parquet_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         raise ValueError(f"{path}: not a Parquet file: {error}") from None
     kinds = {entry.name: _holds_bytes(entry.type) for entry in file.schema_arrow}
     light = [name for name, heavy in kinds.items() if not heavy]
-    groups = _RowGroups(file)
+    place, changed = str(path.resolve()), path.stat().st_mtime_ns
     number = 0
     for group in range(file.num_row_groups):
         count = file.metadata.row_group(group).num_rows
@@ -47,7 +51,7 @@ def parquet_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
                 known, has_bytes = paths[index]
                 if has_bytes:
                     label = known or f"{path.name} row {number}"
-                    row[name] = StoredAudio(label, groups.reader(group, name, index))
+                    row[name] = StoredAudio(label, _ParquetCell(place, changed, group, name, index))
                 else:
                     row[name] = known
             yield f"{path} row {number}", row
@@ -63,7 +67,7 @@ def saved_rows(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     datasets = _datasets()
     if not is_saved_dataset(folder):
         raise ValueError(f"{folder}: a folder, but not one that datasets.save_to_disk wrote; give a manifest file")
-    yield from _dataset_rows(datasets, datasets.load_from_disk(str(folder)), str(folder))
+    yield from _dataset_rows(datasets, datasets.load_from_disk(str(folder)), str(folder), str(folder.resolve()))
 
 
 def hub_rows(name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -73,10 +77,10 @@ def hub_rows(name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         found = datasets.load_dataset(name)
     except Exception as error:  # the hub's client raises a family of its own; the words are what helps
         raise ValueError(f"{name}: no such file, and as a data set of the hub: {error}") from error
-    yield from _dataset_rows(datasets, found, name)
+    yield from _dataset_rows(datasets, found, name, name)
 
 
-def _dataset_rows(datasets: Any, found: Any, place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _dataset_rows(datasets: Any, found: Any, place: str, opened_as: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     splits = found if isinstance(found, datasets.DatasetDict) else {None: found}
     for split, table in splits.items():
         heavy = [name for name, kind in table.features.items() if isinstance(kind, datasets.Audio)]
@@ -89,16 +93,55 @@ def _dataset_rows(datasets: Any, found: Any, place: str) -> Iterator[tuple[str, 
             if split is not None:
                 row.setdefault("split", str(split))
             for name in heavy:
-                row[name] = _dataset_audio(table, index, name, where)
+                cell = _DatasetCell(opened_as, None if split is None else str(split), name, index)
+                row[name] = _dataset_audio(table, cell, where)
             yield where, row
 
 
-def _dataset_audio(table: Any, index: int, name: str, where: str) -> StoredAudio | str | None:
-    cell = table.with_format("arrow")[index].column(name)[0]
-    path = cell["path"].as_py() if cell.is_valid else None
-    if cell.is_valid and cell["bytes"].is_valid:
-        return StoredAudio(path or where, lambda: bytes(table[index][name]["bytes"]))
+def _dataset_audio(table: Any, cell: _DatasetCell, where: str) -> StoredAudio | str | None:
+    value = table.with_format("arrow")[cell.index].column(cell.name)[0]
+    path = value["path"].as_py() if value.is_valid else None
+    if value.is_valid and value["bytes"].is_valid:
+        return StoredAudio(path or where, cell)
     return str(path) if path is not None else None
+
+
+@dataclass(frozen=True)
+class _DatasetCell:
+    """Where in a data set the bytes of a sound file lie."""
+
+    place: str
+    split: str | None
+    name: str
+    index: int
+
+    def __call__(self) -> bytes:
+        return bytes(_undecoded(self.place, self.split, self.name)[self.index][self.name]["bytes"])
+
+
+@functools.lru_cache(maxsize=4)
+def _undecoded(place: str, split: str | None, name: str) -> Any:
+    """A table of a data set with its sound left as bytes, opened once a process."""
+    datasets = _datasets()
+    found = datasets.load_from_disk(place) if Path(place).is_dir() else datasets.load_dataset(place)
+    table = found if split is None else found[split]
+    return table.cast_column(name, datasets.Audio(decode=False))
+
+
+@dataclass(frozen=True)
+class _ParquetCell:
+    """Where in a Parquet file the bytes of a sound file lie."""
+
+    path: str
+    mtime_ns: int
+    """Of the file when it was listed: a file written anew is opened anew."""
+
+    group: int
+    name: str
+    index: int
+
+    def __call__(self) -> bytes:
+        return _row_groups(self.path, self.mtime_ns).read(self.group, self.name, self.index)
 
 
 class _RowGroups:
@@ -110,16 +153,21 @@ class _RowGroups:
         self._kept: tuple[int, str] | None = None
         self._column: Any = None
 
-    def reader(self, group: int, name: str, index: int) -> Callable[[], bytes]:
-        return lambda: self._read(group, name, index)
-
-    def _read(self, group: int, name: str, index: int) -> bytes:
+    def read(self, group: int, name: str, index: int) -> bytes:
         with self._lock:
             if self._kept != (group, name):
                 self._column = self._file.read_row_group(group, columns=[name]).column(0)
                 self._kept = (group, name)
             value = self._column[index].as_py()
         return bytes(value["bytes"] if isinstance(value, dict) else value)
+
+
+@functools.lru_cache(maxsize=4)
+def _row_groups(path: str, mtime_ns: int) -> _RowGroups:
+    """A Parquet file's row groups, opened once a process."""
+    import pyarrow.parquet as pq
+
+    return _RowGroups(pq.ParquetFile(path))
 
 
 def _holds_bytes(kind: Any) -> bool:

@@ -134,6 +134,11 @@ def _work(job: Job, settings: Settings) -> Done:
     return Done(source=job.name, seconds=report.seconds, num_bytes=os.path.getsize(job.target), notes=notes)
 
 
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @functools.lru_cache(maxsize=1)
 def codec_of(name: str) -> Codec:
     """The codec of this name, opened once a process."""
