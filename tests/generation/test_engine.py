@@ -2,10 +2,8 @@
 
 import pytest
 import torch
-from transformers.cache_utils import DynamicLayer
 
-from aoede.generation import Engine, Request, Sampling
-from aoede.generation.cache import BufferedLayer
+from aoede.generation import Engine, Request, Sampling, TextRequest, draw
 from tests.generation.tiny_voice import make_model, make_other_model
 
 GREEDY = Sampling(temperature=0)
@@ -49,6 +47,33 @@ def test_greedy_decoding_equals_the_argmax_of_one_forward_pass(model):
         logits = model(ids).logits[0]
     logits[len(PROMPT), vocabulary.close_id] = -torch.inf  # an utterance has at least one frame
     assert logits[len(PROMPT) : -1].argmax(-1).tolist() == spoken[0, 1:].tolist()
+
+
+def spoken_one_by_one(model, request, sampling):
+    """What the engine has to give: the whole sequence through `forward` for every id, drawn among the legal ones."""
+    vocabulary, generator = model.vocabulary, torch.Generator().manual_seed(request.seed)
+    ids, frames = [*request.ids, vocabulary.open_id], []
+    while True:
+        frame = []
+        for slot in range(7):
+            with torch.no_grad():
+                logits = model(torch.tensor([ids])).logits[0, -1:]
+            legal = model.router.allowed(slot)
+            logits = logits[:, legal]
+            if slot == 0 and not frames:
+                logits = logits.masked_fill(legal == vocabulary.close_id, -torch.inf)
+            token = int(legal[draw(logits, sampling, [generator])])
+            if slot == 0 and (token == vocabulary.close_id or len(frames) == request.max_frames):
+                return frames, "closed" if token == vocabulary.close_id else "cut"
+            ids.append(token)
+            frame.append(token - vocabulary.range_of(slot).start)
+        frames.append(frame)
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, Sampling(temperature=1.2, top_p=0.9)], ids=["greedy", "drawn"])
+def test_the_engine_gives_what_one_forward_pass_an_id_gives(model, sampling):
+    request = Request(ids=PROMPT, seed=3, max_frames=4)
+    assert run(model, [request], sampling) == [spoken_one_by_one(model, request, sampling)]
 
 
 def test_a_text_stride_given_with_the_request_is_the_forward_pass_with_it():
@@ -120,26 +145,19 @@ def test_the_model_sets_the_longest_utterance():
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
-        (Request(ids=[], max_frames=3), "empty prompt"),
-        (Request(ids=[5, 61], max_frames=3), "ids that are no text"),
+        (
+            Request(ids=[5, 61], max_frames=3),
+            "neither text nor whole audio spans.*position 1: id 61 is the close marker",
+        ),
+        (Request(ids=[5, 60], max_frames=3), "ends inside an audio span"),
+        (Request(ids=[5], prefix=[[64] * 7], max_frames=3), "code 64 in row 0, frame 0, slot 0"),
         (Request(ids=[5], max_frames=0), "allows 0 frames"),
+        (Request(ids=[5], max_frames=3, min_frames=4), "asks for 4 frames at least and 3 at most"),
+        (TextRequest(ids=[], max_tokens=3), "empty prompt"),
+        (TextRequest(ids=[5], max_tokens=0), "allows 0 ids"),
+        (TextRequest(ids=[5], max_tokens=3, stop_ids=[61]), "stop id 61 is no text"),
     ],
 )
 def test_requests_that_cannot_be_spoken_are_refused(model, request_, words):
     with pytest.raises(ValueError, match=words):
         next(Engine(model).generate([request_], GREEDY))
-
-
-def test_the_buffered_cache_holds_what_the_dynamic_one_holds():
-    buffered, dynamic = BufferedLayer(), DynamicLayer()
-    generator = torch.Generator().manual_seed(0)
-    for length in (5, 1, 300, 1, 1, 400):
-        keys, values = torch.randn(2, 3, 2, length, 4, generator=generator)
-        found, expected = buffered.update(keys, values), dynamic.update(keys, values)
-        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
-    rows = torch.tensor([2, 0])
-    buffered.batch_select_indices(rows)
-    dynamic.batch_select_indices(rows)
-    keys, values = torch.randn(2, 2, 2, 1, 4, generator=generator)
-    assert torch.equal(buffered.update(keys, values)[0], dynamic.update(keys, values)[0])
-    assert buffered.get_seq_length() == dynamic.get_seq_length() == 709

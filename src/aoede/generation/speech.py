@@ -10,7 +10,6 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +20,11 @@ from numpy.typing import NDArray
 from aoede.codec import Snac, StreamDecoder
 from aoede.codec.folding import FoldedDecoder
 from aoede.data.text import NothingToSay
-from aoede.generation.engine import Engine, Request
+from aoede.generation.engine import Engine
 from aoede.generation.joining import EdgeFader, pause
+from aoede.generation.pairing import check_pair
+from aoede.generation.prior_folder import quiet_loading
+from aoede.generation.requests import Request
 from aoede.generation.sampling import Sampling
 from aoede.generation.sound import Audio
 from aoede.generation.voice_folder import VoiceSettings, find_voice
@@ -133,17 +135,7 @@ class Voice:
     """Codec, language model and text front end, ready to speak. Make one with `Voice.from_pretrained`."""
 
     def __init__(self, codec: Snac, model: CodecCausalLM, tokenizer: Any, settings: VoiceSettings) -> None:
-        layout = model.vocabulary.layout
-        if tuple(layout.codes_per_frame) != tuple(codec.config.codes_per_frame):
-            raise ValueError(
-                f"the model writes {tuple(layout.codes_per_frame)} codes a frame, the codec reads "
-                f"{tuple(codec.config.codes_per_frame)}; they do not belong together"
-            )
-        if max(model.vocabulary.codebook_sizes) > codec.config.codebook_size:
-            raise ValueError(
-                f"the model's codebooks have {max(model.vocabulary.codebook_sizes)} entries, the codec's "
-                f"{codec.config.codebook_size}; they do not belong together"
-            )
+        check_pair(model.vocabulary, codec)
         self.codec, self.model, self.tokenizer, self.settings = codec.eval(), model.eval(), tokenizer, settings
         self.folded = FoldedDecoder(self.codec)  # shared by the streams: folding the weights costs some milliseconds
         self.engine = Engine(model)
@@ -166,7 +158,7 @@ class Voice:
             if not (folder / part).is_dir():
                 raise ValueError(f"{folder} has no folder {part}/: the voice is not whole")
         codec = Snac.from_pretrained(folder / "codec").to(device)
-        with _no_progress_bar():
+        with quiet_loading():
             model = CodecCausalLM.from_pretrained(folder / "model").to(device)
         if model.device.type == "cpu":
             model = model.float()  # half precision is a form of storage here: most CPUs compute it slowly
@@ -316,20 +308,6 @@ class Voice:
             raise ValueError(f"speed {speed} is outside {SLOWEST} .. {FASTEST} (1 is the speaker's own pace)")
         if speed != 1.0 and not self.engine.is_parallel:
             raise ValueError(f"voice {self.name!r} has no control of its pace: leave speed at 1")
-
-
-@contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    """Transformers draws a bar for loading weights, even of a voice that loads at once."""
-    from transformers.utils import logging
-
-    was_shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_shown:
-            logging.enable_progress_bar()
 
 
 def _shorten(text: str) -> str:
