@@ -12,10 +12,18 @@ from aoede.evaluation.codec import (
 from aoede.evaluation.codec_report import CodecReport, CodecSheet
 from aoede.evaluation.coder import Coder, open_coders
 from aoede.evaluation.command import evaluate_codec_folders, evaluate_folder
+from aoede.evaluation.embeddings import (
+    Embedding,
+    EmbeddingsInfo,
+    embed_sources,
+    load_embeddings,
+    save_embeddings,
+)
 from aoede.evaluation.faults import FaultLimits, find_faults
 from aoede.evaluation.intelligibility import Edit, Recogniser, Score, WhisperRecogniser, align, error_rate, score
 from aoede.evaluation.intervals import Interval
 from aoede.evaluation.listening import Listener, Utterance
+from aoede.evaluation.probe import ProbeReport, probe_classes, probe_numbers
 from aoede.evaluation.quality import CommandMeasure, DistillMos, Pesq, QualityMeasure, Stoi
 from aoede.evaluation.report import Report
 from aoede.evaluation.roundtrip import CodecEvaluationConfig, evaluate_codecs
@@ -33,12 +41,15 @@ __all__ = [
     "CommandMeasure",
     "DistillMos",
     "Edit",
+    "Embedding",
+    "EmbeddingsInfo",
     "EvaluationConfig",
     "FaultLimits",
     "Interval",
     "LevelUse",
     "Listener",
     "Pesq",
+    "ProbeReport",
     "QualityMeasure",
     "Recogniser",
     "Report",
@@ -51,15 +62,20 @@ __all__ = [
     "WhisperRecogniser",
     "align",
     "align_si_sdr",
+    "embed_sources",
     "error_rate",
     "evaluate",
     "evaluate_codec_folders",
     "evaluate_codecs",
     "evaluate_folder",
     "find_faults",
+    "load_embeddings",
     "mel_distance",
     "normalise",
     "open_coders",
+    "probe_classes",
+    "probe_numbers",
+    "save_embeddings",
     "score",
     "si_sdr",
     "similarity",
