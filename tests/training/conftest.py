@@ -14,3 +14,10 @@ def shards(tmp_path_factory, codec):
     from tests.training.toy_speech import toy_shards
 
     return toy_shards(tmp_path_factory.mktemp("toy") / "shards", codec)
+
+
+@pytest.fixture(scope="session")
+def plan(tmp_path_factory, codec):
+    from tests.training.toy_prior import toy_plan
+
+    return toy_plan(tmp_path_factory.mktemp("prior"), codec)

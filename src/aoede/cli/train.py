@@ -3,11 +3,11 @@
 import argparse
 from importlib import import_module
 
-_OBJECTIVES = {"codec": "CodecRecipe", "speech": "SpeechRecipe"}
+_OBJECTIVES = {"codec": "CodecRecipe", "prior": "PriorRecipe", "speech": "SpeechRecipe"}
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser("train", help="train a codec or a speaking model from a recipe")
+    parser = subparsers.add_parser("train", help="train a codec, a prior or a speaking model from a recipe")
     objectives = parser.add_subparsers(dest="objective", required=True, metavar="OBJECTIVE")
     for name in _OBJECTIVES:
         one = objectives.add_parser(name, help=f"train a {name} model")

@@ -114,41 +114,57 @@ def score_rows(
 def label_shifts(
     model: CodecCausalLM, batch: Mapping[str, Tensor], *, precision: str = "float32"
 ) -> dict[int, float] | None:
-    """Mean loss when the hidden state before a code is asked for the code one earlier (-1), that code (0) and the one
-    after it (+1), each among the ids of its own range. A model whose labels are aligned is lowest at 0.
+    """Mean loss when the hidden state before a code is asked for the code of its level that came before (-1), for that
+    code (0) and for the next one of its level (+1), all among the same ids: those of the code's place. A model whose
+    labels are aligned is lowest at 0: the three share out one probability.
 
     Args:
         batch: as `score_rows` takes it.
     Returns:
-        Losses by shift; None where no code of the batch has codes of its own document on both sides.
+        Losses by shift; None where no document of the batch has three codes of one level.
     """
     vocabulary = model.vocabulary
-    ids, documents = batch["input_ids"].cpu(), batch["document_ids"].cpu()
-    is_code = vocabulary.is_codec(ids)
-    # Codes whose neighbours on both sides, and the id whose state is asked, are of the same document.
-    inner = is_code[:, 1:-1] & is_code[:, :-2] & is_code[:, 2:]
-    inner &= (documents[:, 1:-1] == documents[:, :-2]) & (documents[:, 1:-1] == documents[:, 2:])
-    rows, columns = inner.nonzero(as_tuple=True)
-    if len(rows) == 0:
+    ids, documents = batch["input_ids"].cpu().flatten(), batch["document_ids"].cpu().flatten()
+    places, before, after, slots = [], [], [], []
+    ranges: dict[int, dict[range, int]] = {}
+    for slot, level in enumerate(vocabulary.layout.levels):
+        ranges.setdefault(level, {}).setdefault(vocabulary.range_of(slot), slot)
+    for spans in ranges.values():
+        code, slot_of = torch.full_like(ids, -1), torch.full_like(ids, -1)
+        for codes, slot in spans.items():
+            here = (ids >= codes.start) & (ids < codes.stop)
+            code = torch.where(here, ids - codes.start, code)
+            slot_of = torch.where(here, slot, slot_of)
+        at = (code >= 0).nonzero().flatten()
+        if len(at) < 3:
+            continue
+        last, this, following = at[:-2], at[1:-1], at[2:]
+        inside = (documents[last] == documents[this]) & (documents[following] == documents[this])
+        inside &= documents[this - 1] == documents[this]
+        places.append(this[inside])
+        before.append(code[last[inside]])
+        after.append(code[following[inside]])
+        slots.append(slot_of[this[inside]])
+    if not places or not sum(len(part) for part in places):
         return None
-    was_training = model.training
+    place, slot_at = torch.cat(places), torch.cat(slots)
+    device, was_training = model.device, model.training
     model.eval()
-    with autocast(model.device, precision):
+    with autocast(device, precision):
         hidden, _ = model.hidden_states(
-            batch["input_ids"].to(model.device), position_ids=batch["position_ids"].to(model.device), use_cache=False
+            batch["input_ids"].to(device), position_ids=batch["position_ids"].to(device), use_cache=False
         )
-    states = hidden[rows.to(model.device), columns.to(model.device)].to(model.dtype)  # column c is the state before c+1
-    result = {}
-    for shift in (-1, 0, 1):
-        targets = ids[rows, columns + 1 + shift]
-        total = 0.0
-        for codes, slot in {vocabulary.range_of(slot): slot for slot in range(vocabulary.num_slots)}.items():
-            here = (targets >= codes.start) & (targets < codes.stop)
-            if not bool(here.any()):
+    states = hidden.flatten(0, 1)[(place - 1).to(device)].to(model.dtype)
+    totals = dict.fromkeys((-1, 0, 1), 0.0)
+    for spans in ranges.values():
+        for codes, slot in spans.items():
+            chosen = slot_at == slot
+            if not bool(chosen.any()):
                 continue
-            logits, legal = model.routed_logits(states[here.to(model.device)], slot)
-            wanted = torch.searchsorted(legal, targets[here].to(model.device))
-            total += float(F.cross_entropy(logits.float(), wanted, reduction="sum"))
-        result[shift] = total / len(rows)
+            logits, legal = model.routed_logits(states[chosen.to(device)], slot)
+            wanted = {-1: torch.cat(before)[chosen], 0: ids[place[chosen]] - codes.start, 1: torch.cat(after)[chosen]}
+            for shift, code in wanted.items():
+                columns = torch.searchsorted(legal, (code + codes.start).to(device))
+                totals[shift] += float(F.cross_entropy(logits.float(), columns, reduction="sum"))
     model.train(was_training)
-    return result
+    return {shift: total / len(place) for shift, total in totals.items()}

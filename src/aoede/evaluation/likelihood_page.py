@@ -184,8 +184,8 @@ def _alignment(report: LikelihoodReport) -> str:
     if not rows:
         return ""
     return table(["", "−1", "0", "+1", ""], rows, "Label shifts") + (
-        '<p class="quiet">Loss when the state before a code is asked for the code one earlier, that code, and the one '
-        "after it. A model that was trained with shifted labels is lowest elsewhere than at 0.</p>"
+        '<p class="quiet">Loss when the state before a code is asked for the code of its level that came before, for '
+        "that code, and for the next one of its level. A model that learnt shifted labels is not lowest at 0.</p>"
     )
 
 
