@@ -86,7 +86,7 @@ def mixtures(draw):
     return sources, config
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(mixture=mixtures())
 def test_whatever_is_drawn_nothing_stands_twice_and_nothing_held_out_is_trained_on(mixture):
     sources, config = mixture

@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aoede.data.packed import IndexedFile, IndexedWriter
@@ -59,6 +59,7 @@ def test_documents_come_back_one_by_one(tmp_path):
     assert pickle.loads(pickle.dumps(found))[0].tolist() == [5, 6, 7]
 
 
+@settings(max_examples=25)
 @given(documents=st.lists(st.lists(st.integers(0, 65_535), min_size=1, max_size=9), min_size=1, max_size=9))
 def test_any_documents_survive_the_round_trip(documents, tmp_path_factory):
     prefix = tmp_path_factory.mktemp("any") / "p"

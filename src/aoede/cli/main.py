@@ -20,6 +20,8 @@ VERBS = (
     "codec",
     "data",
     "prepare",
+    "pack",
+    "mix",
     "extend",
     "train",
     "checkpoint",

@@ -20,6 +20,8 @@ from .filereport import FileReport
 from .files import decode_file, encode_file, roundtrip_file
 from .inspection import bundled_codec, describe_path, open_codec
 from .manifest import Clip, load_manifest
+from .mixture import MixtureConfig, MixtureData, MixturePlan, load_mixture_config, make_plan
+from .packed import PackedDataset, PackedFolder, pack
 from .phonemes import PhonemeError, espeak_voices, phonemise
 from .pieces import decode_blocks, encode_blocks
 from .saving import audio_writer, save_audio
@@ -41,7 +43,12 @@ __all__ = [
     "CorpusSummary",
     "FileReport",
     "LeftOut",
+    "MixtureConfig",
+    "MixtureData",
+    "MixturePlan",
     "NothingToSay",
+    "PackedDataset",
+    "PackedFolder",
     "PhonemeError",
     "PrepareSummary",
     "Prompt",
@@ -68,7 +75,10 @@ __all__ = [
     "load_codes",
     "load_corpus_config",
     "load_manifest",
+    "load_mixture_config",
+    "make_plan",
     "open_codec",
+    "pack",
     "phonemise",
     "prepare",
     "prepare_corpus",

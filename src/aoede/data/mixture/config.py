@@ -116,7 +116,7 @@ def load_mixture_config(path: str | os.PathLike[str]) -> MixtureConfig:
         ValueError: an unknown or doubled key, or a value that does not fit (names file, key and remedy).
         OSError: the file cannot be read.
     """
-    config = from_dict(MixtureConfig, read_mapping(path, "mixture"), source=os.fspath(path))
+    config = from_dict(MixtureConfig, read_mapping(Path(path), "mixture"), source=os.fspath(path))
     return replace(config, packed=os.fspath(Path(path).parent / config.packed))
 
 

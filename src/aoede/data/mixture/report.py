@@ -17,7 +17,7 @@ from .plan import MixturePlan, PlanPhase
 def describe_plan(plan: MixturePlan) -> str:
     """Tables: the sources and what is held out of them; each phase by source, asked and realised."""
     lines = ["held out first, in tokens"]
-    rows = [("source", "kind", "all", "dev", "withheld", "drawn", "unused")]
+    rows: list[tuple[str, ...]] = [("source", "kind", "all", "dev", "withheld", "drawn", "unused")]
     for name, about in plan.about.items():
         counts = (about.tokens, about.dev_tokens, about.withheld_tokens, about.train_tokens, about.unused_tokens)
         rows.append((name, about.kind, *(f"{count:,}" for count in counts)))
@@ -66,7 +66,7 @@ def _phase(plan: MixturePlan, phase: PlanPhase) -> list[str]:
         f"{phase.name}  {phase.num_tokens:,} tokens of {phase.tokens:,} asked, rows {phase.first_row:,} to "
         f"{phase.first_row + phase.num_rows - 1:,}, {phase.filled / (phase.num_rows * plan.row_tokens):.2%} full"
     )
-    rows = [("", "asked", "realised", "tokens", "documents")]
+    rows: list[tuple[str, ...]] = [("", "asked", "realised", "tokens", "documents")]
     for share, asked in phase.shares.items():
         kind = share.removeprefix(KIND) if share.startswith(KIND) else None
         meant = [

@@ -148,13 +148,13 @@ class DocumentMaker:
         outer, inner = lists.offsets.to_numpy(), lists.values.offsets.to_numpy()
         flat = lists.values.values.to_numpy()
         frames = rows["num_frames"].to_numpy().astype(np.int64)
-        for i in np.flatnonzero(np.diff(outer) != levels):
+        for i in np.flatnonzero(np.diff(outer) != levels).tolist():
             raise ValueError(f"clip {names[i]}: {outer[i + 1] - outer[i]} levels of codes, its codec has {levels}")
         columns = []
         for level in range(levels):
             starts = inner[outer[:-1] + level].astype(np.int64)
             counts = inner[outer[:-1] + level + 1] - starts
-            for i in np.flatnonzero(counts != frames * per_frame[level]):
+            for i in np.flatnonzero(counts != frames * per_frame[level]).tolist():
                 raise ValueError(
                     f"clip {names[i]}: {counts[i]} codes in level {level}, but {frames[i]} frames have "
                     f"{frames[i] * per_frame[level]}; its shard is damaged: run `aoede prepare` again"
@@ -258,7 +258,8 @@ def _segments(shape: Integers) -> NDArray[np.uint8]:
 
 def _gather(starts: Integers, counts: Integers) -> Integers:
     """Indices of starts[i] .. starts[i] + counts[i] - 1 for every i, one after the other."""
-    return np.arange(int(counts.sum())) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
+    indices: Integers = np.arange(int(counts.sum())) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
+    return indices
 
 
 def _sort_out(names: Sequence[str], reasons: Sequence[str]) -> tuple[NDArray[np.bool_], list[dict[str, str]]]:

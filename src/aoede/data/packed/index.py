@@ -89,8 +89,7 @@ class IndexedWriter:
             if low < limits.min or high > limits.max:
                 wrong = low if low < limits.min else high
                 raise ValueError(f"id {wrong} does not fit {self.dtype}, {limits.min}..{limits.max}; use a wider type")
-        data = np.ascontiguousarray(ids, dtype=self.dtype.newbyteorder("<"))
-        view = memoryview(data).cast("B")
+        view = np.ascontiguousarray(ids, dtype=self.dtype.newbyteorder("<")).data.cast("B")
         self._file.write(view)
         self._digest.update(view)
         self._lengths.append(lengths.astype(np.int32))

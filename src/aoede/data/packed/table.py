@@ -53,7 +53,7 @@ class TableWriter:
 
     def _write(self, rows: int) -> None:
         import pyarrow as pa
-        import pyarrow.parquet as pq
+        import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
         whole = pa.concat_tables(self._waiting)
         few = ["form", "source", "kind", "language", "speaker", "split"]

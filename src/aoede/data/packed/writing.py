@@ -34,9 +34,6 @@ from .table import TableWriter
 from .tokenizer import TextTokenizer
 from .vocabulary import resolve_vocabulary
 
-if TYPE_CHECKING:
-    pass  # type: ignore[import-untyped]
-
 TEXTS = "text-*.parquet"
 """Names of the shards of a source of texts."""
 
@@ -217,7 +214,7 @@ def _pack_source(source: PackSource, maker: DocumentMaker, folder: Path, content
 
 
 def _documents(source: PackSource, maker: DocumentMaker) -> Iterator[Documents]:
-    import pyarrow as pa
+    import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     text = source.kind == "text"
