@@ -49,8 +49,11 @@ print("returned", train(load_recipe(sys.argv[1], CodecRecipe, sys.argv[4:]), sys
 """
 
 
-def launch(code: str, arguments: list[str], processes: int) -> list[subprocess.CompletedProcess[str]]:
-    """Runs a program in processes with the environment that torchrun gives them."""
+def launch(
+    code: str, arguments: list[str], processes: int, patience: float = 3.0
+) -> list[subprocess.CompletedProcess[str]]:
+    """Runs a program in processes with the environment that torchrun gives them; when one fails, the others have
+    `patience` seconds to end by themselves."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -67,8 +70,7 @@ def launch(code: str, arguments: list[str], processes: int) -> list[subprocess.C
             end = time.monotonic() + 240
             while any(process.poll() is None for process in running) and time.monotonic() < end:
                 if any(process.poll() for process in running):
-                    time.sleep(3)  # the others fail alike or wait for ever
-                    break
+                    end = min(end, time.monotonic() + patience)
                 time.sleep(0.05)
         finally:
             for process in running:

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 
 _NAME = re.compile(r"step-(\d{8,})")
-_TEMPORARY = ".incomplete-"
+TEMPORARY = ".incomplete-"
+"""How the name of an unfinished folder begins."""
 
 
 def save_checkpoint(root: str | Path, step: int, state: dict[str, Any], recipe: str | None = None) -> Path:
@@ -30,25 +31,37 @@ def save_checkpoint(root: str | Path, step: int, state: dict[str, Any], recipe: 
     root = Path(root)
     root.mkdir(parents=True, exist_ok=True)
     final = root / f"step-{step:08d}"
-    temporary = root / f"{_TEMPORARY}{final.name}-{os.getpid()}"
+    temporary = root / f"{TEMPORARY}{final.name}-{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
-    with open(temporary / "state.pt", "wb") as file:
+    write_parts(temporary, step, state, recipe)
+    put_in_place(temporary, final)
+    return final
+
+
+def write_parts(
+    folder: Path, step: int, state: dict[str, Any], recipe: str | None = None, meta: dict[str, Any] | None = None
+) -> None:
+    """Write a checkpoint's files into a folder; `meta` is added to `meta.json`."""
+    with open(folder / "state.pt", "wb") as file:
         torch.save(state, file)
         file.flush()
         os.fsync(file.fileno())
     if recipe is not None:
-        (temporary / "recipe.yaml").write_text(recipe, encoding="utf-8")
-    meta = {"format": 1, "step": step, "torch": str(torch.__version__)}
-    (temporary / "meta.json").write_text(json.dumps(meta) + "\n", encoding="utf-8")
+        (folder / "recipe.yaml").write_text(recipe, encoding="utf-8")
+    known = {"format": 1, "step": step, "torch": str(torch.__version__)} | (meta or {})
+    (folder / "meta.json").write_text(json.dumps(known) + "\n", encoding="utf-8")
+
+
+def put_in_place(temporary: Path, final: Path) -> None:
+    """Give a complete folder its name; one that had it goes."""
     if final.exists():
-        replaced = root / f"{_TEMPORARY}replaced-{final.name}-{os.getpid()}"
+        replaced = final.with_name(f"{TEMPORARY}replaced-{final.name}-{os.getpid()}")
         os.rename(final, replaced)
         os.rename(temporary, final)
         shutil.rmtree(replaced)
     else:
         os.rename(temporary, final)
-    return final
 
 
 def list_checkpoints(root: str | Path) -> list[Path]:
@@ -99,7 +112,7 @@ def prune_checkpoints(root: str | Path, keep: int, protect: Collection[int] = ()
     for path in list_checkpoints(root)[:-keep]:
         if step_of(path) not in protect:
             # Renamed first: a half-deleted folder must not look like a checkpoint.
-            doomed = path.with_name(f"{_TEMPORARY}pruned-{path.name}")
+            doomed = path.with_name(f"{TEMPORARY}pruned-{path.name}")
             os.rename(path, doomed)
             shutil.rmtree(doomed)
 
@@ -108,7 +121,7 @@ def sweep(root: str | Path) -> None:
     """Remove what killed writers left behind (only call it while holding the run's lock)."""
     root = Path(root)
     if root.is_dir():
-        for path in root.glob(f"{_TEMPORARY}*"):
+        for path in root.glob(f"{TEMPORARY}*"):
             shutil.rmtree(path)
 
 

@@ -16,6 +16,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from aoede.training.peers import Watch
+
+_side: "dist.ProcessGroup | None" = None
+
 _BUCKET = 1 << 24
 """Numbers that one exchange of gradients carries: 64 MB, so that the copy stays small beside a large model."""
 
@@ -28,21 +32,31 @@ def group(device: str = "auto") -> Iterator[torch.device]:
         device: "auto" (a GPU where there is one), "cpu" or "cuda"; on GPUs each process takes its own.
     Yields:
         This process's device.
+    Raises:
+        PeerFailure: another process failed; every one of them ends within seconds, with the reason of the first.
     """
+    global _side
     mine = device_of(device)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield mine
         return
     if mine.type == "cuda":
         torch.cuda.set_device(mine)
-    # The others wait while rank 0 decodes a corpus; a process that died is noticed by torchrun, not by the clock.
+    # The others wait while rank 0 decodes a corpus; a process that died is noticed by its peers, not by the clock.
     backend = "cpu:gloo,cuda:nccl" if mine.type == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=timedelta(hours=12))
+    clean = False
     try:
-        yield mine
-        barrier()  # nobody leaves while rank 0 still writes
+        with Watch(rank(), world_size()) as watch:
+            yield mine
+            watch.rest()
+            barrier()  # nobody leaves while rank 0 still writes
+        clean = True
     finally:
-        dist.destroy_process_group()
+        _side = None
+        # After a failure, NCCL would first wait for what its peers will never send; the end of the process ends it.
+        if clean or mine.type == "cpu":
+            dist.destroy_process_group()
 
 
 def device_of(device: str) -> torch.device:
@@ -60,6 +74,18 @@ def device_of(device: str) -> torch.device:
             "start fewer processes (torchrun --nproc-per-node)"
         )
     return torch.device("cuda", index)
+
+
+def side_group() -> "dist.ProcessGroup | None":
+    """A second group of the same processes, on the CPU, for exchanges beside training: what a thread that writes a
+    checkpoint says must not meet what the step says. None in a single process; every rank asks for it at the same place
+    first."""
+    global _side
+    if world_size() == 1:
+        return None
+    if _side is None:
+        _side = dist.new_group(backend="gloo", timeout=timedelta(hours=12))
+    return _side
 
 
 def rank() -> int:

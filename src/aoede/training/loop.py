@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from aoede.training import checkpoint as ckpt
 from aoede.training import distributed
-from aoede.training.metrics import Meter, MetricsLog, against, changes, plot_curves, read_log
+from aoede.training.dcp import DcpWriter, is_dcp, load_state
+from aoede.training.metrics import Meter, MetricsLog, against, changes, is_detail, plot_curves, read_log
 from aoede.training.recipe import differences, dump_recipe
 from aoede.training.stop import Stop, locked
 
@@ -47,6 +48,10 @@ class Objective(Protocol):
     def export(self, directory: Path) -> None:
         """Write the finished thing into a new folder."""
 
+    # Two more, where an objective has them. `is_sharded`, true where its weights are spread over processes: `export`
+    # and `state_dict` are then called on every rank, and rank 0 writes. `describe_model(directory)`: writes a model's
+    # folder without the weights; checkpoints of format dcp carry it, for `aoede checkpoint to-hf`.
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoopConfig:
@@ -61,8 +66,15 @@ class LoopConfig:
     """Evaluate before the first step too: the baseline, shown beside every later figure."""
 
     checkpoint_every: int = 500
+    checkpoint_format: Literal["files", "dcp"] = "files"
+    """`files`: rank 0 writes one file, and training waits. `dcp`: every process writes its part of each tensor while
+    training goes on, and any number of processes reads it; sharded weights need it."""
+
     keep: int = 2
-    """Newest checkpoints that stay; the best one stays besides."""
+    """Newest checkpoints that stay; the best ones stay besides."""
+
+    keep_best: int = 1
+    """Checkpoints that stay because `best_metric` was best there; the very best is exported."""
 
     best_metric: str | None = None
     """Name of an evaluation number; the checkpoint where it was best is kept and exported."""
@@ -80,7 +92,7 @@ class LoopConfig:
     tensorboard: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("steps", "eval_every", "checkpoint_every", "keep", "log_every"):
+        for name in ("steps", "eval_every", "checkpoint_every", "keep", "keep_best", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, but must be 1 or more")
         if self.max_minutes is not None and self.max_minutes <= 0:
@@ -128,9 +140,13 @@ def export_checkpoint(objective: Objective, out_dir: str | Path, target: str | P
         path = Path(which)
     if path is None:
         raise ValueError(f"{out} has no {which} checkpoint to export")
-    objective.load_state_dict(ckpt.load_checkpoint(path)["objective"])
+    objective.load_state_dict(load_state(path, objective.state_dict())["objective"])
     objective.export(Path(target))
     return Path(target)
+
+
+def _is_sharded(objective: Objective) -> bool:
+    return bool(getattr(objective, "is_sharded", False))
 
 
 class _Run:
@@ -141,14 +157,21 @@ class _Run:
         self.checkpoints = out / "checkpoints"
         self.meter = Meter()
         self.step = 0
-        self.best: float | None = None
-        self.best_step: int | None = None
+        self.ranking: list[tuple[float, int]] = []
+        """The best values of `best_metric` and their steps, best first; `keep_best` of them."""
         self.baseline: dict[str, float] = {}
         """What evaluation gave before the first step; empty where nobody asked for it."""
         self.seconds_before = 0.0
         self.recipe_text = dump_recipe(recipe) if recipe is not None else None
+        if _is_sharded(objective) and config.checkpoint_format == "files":
+            raise ValueError(
+                f"the weights are spread over {distributed.world_size()} processes, none of which could write them "
+                "into one file: set loop.checkpoint_format=dcp"
+            )
         if distributed.is_main():
             ckpt.sweep(self.checkpoints)
+        distributed.barrier()  # nobody writes into what is being swept
+        self.writer = DcpWriter(self.checkpoints, config.keep) if config.checkpoint_format == "dcp" else None
         # Ranks draw different numbers (dropout, say); what must be equal on all is a function of (seed, step).
         ckpt.seed_everything(config.seed + 7919 * distributed.rank())
         self._resume(resume)
@@ -195,6 +218,8 @@ class _Run:
                         self._save()
                 if self.step < config.steps:
                     self._save()
+            if self.writer is not None:
+                self.writer.wait()
         finally:
             bar.close()
             if log is not None:
@@ -212,8 +237,8 @@ class _Run:
                     file=sys.stderr,
                 )
             return path
+        self._export()
         if log is not None:
-            self._export()
             self._tell_improvement()
         return self.out / "export"
 
@@ -233,17 +258,26 @@ class _Run:
                 )
         if path is None:
             return
-        state = ckpt.load_checkpoint(path)
+        present = self.objective.state_dict()
+        state = load_state(path, present)
         loop = state["loop"]
+        if loop is None:  # weights alone: a run begins with them
+            kept = {name: present[name] for name in ("optimizer",) if name in present}
+            self.objective.load_state_dict(kept | state["objective"])
+            if distributed.is_main():
+                print(f"starting {self.out} with the weights of {path}", file=sys.stderr)
+            return
         if loop["objective"] != self.objective.name:
             raise ValueError(f"{path} is a checkpoint of {loop['objective']!r}, not of {self.objective.name!r}")
         self.objective.load_state_dict(state["objective"])
         self.meter.load_state_dict(loop["meter"])
-        self.step, self.best, self.best_step = loop["step"], loop["best"], loop["best_step"]
+        self.step = loop["step"]
+        self.ranking = [(value, step) for value, step in loop.get("ranking") or [(loop["best"], loop["best_step"])]]
+        self.ranking = [entry for entry in self.ranking if entry[1] is not None][: self.config.keep_best]
         self.seconds_before = loop["seconds"]
         self.baseline = loop.get("baseline") or {}
         if path.resolve().parent != self.checkpoints.resolve():
-            self.best_step = None  # that checkpoint stays in the other run's folder
+            self.ranking = [(value, -1) for value, _ in self.ranking]  # those stay in the other run's folder
         others = state.get("random_of_ranks", [])
         if distributed.is_main():
             ckpt.restore_random_states(state["random"])
@@ -271,7 +305,8 @@ class _Run:
             log.write(self.step, "eval", values)
             if self.baseline:
                 log.write(self.step, "change", changes(values, self.baseline))
-            shown = "  ".join(against(name, value, self.baseline.get(name)) for name, value in values.items())
+            brief = {name: value for name, value in values.items() if not is_detail(name)}
+            shown = "  ".join(against(name, value, self.baseline.get(name)) for name, value in brief.items())
             bar.write(f"step {self.step:,}  eval  {shown}", file=sys.stderr)
         if self.step == 0:
             self.baseline = values
@@ -283,16 +318,22 @@ class _Run:
         sign = 1.0 if self.config.best_mode == "min" else -1.0
         if self.step == 0 or not math.isfinite(values[name]):
             return False
-        if self.best is not None and sign * values[name] >= sign * self.best:
-            return False
-        self.best, self.best_step = values[name], self.step
-        return True
+        ranking = sorted([*self.ranking, (values[name], self.step)], key=lambda entry: (sign * entry[0], entry[1]))
+        self.ranking = ranking[: self.config.keep_best]
+        return any(step == self.step for _, step in self.ranking)
+
+    @property
+    def best_step(self) -> int | None:
+        """The step to export, where one was best and its checkpoint is this run's."""
+        return self.ranking[0][1] if self.ranking and self.ranking[0][1] >= 0 else None
 
     def _check(self, values: Mapping[str, float], log: MetricsLog | None) -> None:
         for name, value in values.items():
             if name.split("/")[0] in ("loss", "grad_norm") and not math.isfinite(value):
                 if log is not None:
                     log.write(self.step + 1, "train", {key: float(number) for key, number in values.items()})
+                if self.writer is not None:
+                    self.writer.wait()  # the one that is being written is good
                 last = ckpt.latest_checkpoint(self.checkpoints)
                 kept = f"the last good checkpoint is {last}" if last else "there is no checkpoint yet"
                 raise NonFiniteLoss(
@@ -302,18 +343,22 @@ class _Run:
 
     def _save(self) -> None:
         states = distributed.from_all(ckpt.random_states())
-        if not distributed.is_main():
+        if not distributed.is_main() and self.writer is None:
             return
         loop = {
-            "objective": self.objective.name, "step": self.step, "meter": self.meter.state_dict(), "best": self.best,
-            "best_step": self.best_step, "seconds": self.seconds_before + time.monotonic() - self.started,
-            "baseline": self.baseline,
+            "objective": self.objective.name, "step": self.step, "meter": self.meter.state_dict(),
+            "best": self.ranking[0][0] if self.ranking else None, "best_step": self.best_step, "ranking": self.ranking,
+            "seconds": self.seconds_before + time.monotonic() - self.started, "baseline": self.baseline,
         }  # fmt: skip
         state = {"loop": loop, "objective": self.objective.state_dict(), "random": states[0]}
         if len(states) > 1:
             state["random_of_ranks"] = states
+        protect = [step for _, step in self.ranking]
+        if self.writer is not None:
+            describe = getattr(self.objective, "describe_model", None)
+            self.writer.save(self.step, state, self.recipe_text, protect, describe)
+            return
         ckpt.save_checkpoint(self.checkpoints, self.step, state, self.recipe_text)
-        protect = () if self.best_step is None else (self.best_step,)
         ckpt.prune_checkpoints(self.checkpoints, self.config.keep, protect)
 
     def _plot(self) -> None:
@@ -323,11 +368,13 @@ class _Run:
             print("matplotlib is not installed, no curves drawn; pip install 'aoede[plot]' adds it", file=sys.stderr)
 
     def _export(self) -> None:
-        target = self.out / "export"
+        together = _is_sharded(self.objective)
         if self.best_step is not None and self.best_step != self.step:
-            export_checkpoint(self.objective, self.out, target, str(self.checkpoints / f"step-{self.best_step:08d}"))
-        else:
-            self.objective.export(target)
+            path = self.checkpoints / f"step-{self.best_step:08d}"
+            if distributed.is_main() or together or is_dcp(path):
+                self.objective.load_state_dict(load_state(path, self.objective.state_dict())["objective"])
+        if distributed.is_main() or together:
+            self.objective.export(self.out / "export")
 
     def _tell_improvement(self) -> None:
         """What was exported, beside the baseline; says nothing where none was measured."""
@@ -338,5 +385,5 @@ class _Run:
             return
         print(f"exported step {exported:,}; validation before the first step -> after it", file=sys.stderr)
         for name, value in last.items():
-            if name in self.baseline and isinstance(value, float | int):
+            if name in self.baseline and not is_detail(name) and isinstance(value, float | int):
                 print(f"  {against(name, float(value), self.baseline[name])}", file=sys.stderr)

@@ -17,7 +17,7 @@ files (`dcp.py` has those). What an objective does, in every process, inside `di
 in evaluation too. Source: FSDP2, `torch.distributed.fsdp.fully_shard` (Zhao et al. 2023 is its predecessor).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -113,9 +113,9 @@ def parallelise(
         reduce_dtype=None if gather_dtype is None else torch.float32,
         cast_forward_inputs=False,  # rotary angles are inputs of every layer, and bfloat16 is too coarse for them
     )
-    # Embedding, head and last norm stay in the root's unit: the routed head reads the head's rows inside the root's
-    # forward without calling the module, and tied weights must not be in two units. It is taken apart after forward like
-    # the others (not torch's default for a root), so that outside a call every parameter is a part, always.
+    # Embedding, head and last norm stay in the root's unit: the routed head reads rows of the head inside the root's
+    # forward without calling that module, and tied weights must not be in two units. The root is taken apart after its
+    # forward like the others (not torch's default), so that outside of a call every parameter is a part, always.
     for unit in (*_blocks(model), model):
         _move(unit, device)
         fully_shard(unit, mesh=mesh, reshard_after_forward=True, mp_policy=policy)
@@ -126,36 +126,43 @@ def parallelise(
 
 
 def whole_state(module: nn.Module) -> dict[str, Tensor] | None:
-    """All weights and persistent buffers, whole, on the CPU: on rank 0; None on the others. Every rank calls it.
+    """All weights and persistent buffers, whole, on the CPU: on rank 0; None on the others. Of a sharded model every
+    rank calls it.
 
     Names that share memory (tied embeddings) share it here too.
     """
+    tensors = {name: value for name, value in module.state_dict().items() if isinstance(value, Tensor)}
+    twins = twins_of(tensors)
     whole: dict[str, Tensor] = {}
-    seen: dict[Any, str] = {}
-    for name, tensor in module.state_dict().items():
-        if not isinstance(tensor, Tensor):
-            continue
-        # Whether two names are one weight is rank 0's to say: gathering is every rank's business.
-        twin = seen.get(memory_of(tensor)) if distributed.is_main() else None
-        twin = distributed.from_main(twin) if isinstance(tensor, DTensor) else twin
-        if twin is not None:
-            if distributed.is_main():
-                whole[name] = whole[twin]
+    for name, tensor in tensors.items():
+        if name in twins:
             continue
         full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
         if distributed.is_main():
             whole[name] = full.detach().to("cpu", copy=True)
-            seen[memory_of(tensor)] = name
         del full
-    return whole if distributed.is_main() else None
+    if not distributed.is_main():
+        return None
+    return {name: whole[twins.get(name, name)] for name in tensors}
 
 
-def memory_of(tensor: Tensor) -> tuple[Any, ...]:
-    """Equal for two tensors that are views of the same numbers (of this process's part of them)."""
-    local = tensor.to_local() if isinstance(tensor, DTensor) else tensor
-    if local.numel() == 0:
-        return (id(tensor),)
-    return (local.device, local.data_ptr(), local.dtype, tuple(tensor.shape), local.stride())
+def twins_of(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Names of tensors that are the numbers of an earlier one (tied weights), with that one's name. Of sharded tensors
+    rank 0 says it, on every rank, because writing and gathering them is every rank's business."""
+    twins: dict[str, str] = {}
+    first: dict[Any, str] = {}
+    sharded = False
+    for name, tensor in tensors.items():
+        local = tensor
+        if isinstance(tensor, DTensor):
+            local, sharded = tensor.to_local(), True
+        if local.numel():
+            place = (local.device, local.data_ptr(), local.dtype, tuple(tensor.shape), local.stride())
+            if place in first:
+                twins[name] = first[place]
+            first.setdefault(place, name)
+    found: dict[str, str] = distributed.from_main(twins) if sharded else twins
+    return found
 
 
 def _blocks(model: nn.Module) -> Iterator[nn.Module]:

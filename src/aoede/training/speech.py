@@ -16,34 +16,20 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoModelForCausalLM
 
 from aoede.codec import Snac
 from aoede.data.collate import SpeechExample, TokenBatches, collate
 from aoede.models import CodecCausalLM, extend
+from aoede.training import distributed
 from aoede.training.loop import LoopConfig, run
+from aoede.training.model_folder import describe_model, whole_model
 from aoede.training.optim import EMA, OptimConfig, Optimizer
 from aoede.training.schedule import ScheduleConfig, factor
+from aoede.training.scratch import ScratchConfig, from_scratch
+from aoede.training.sharded import parallelise
 from aoede.training.speech_data import SpeechData, SpeechDataConfig, load_speech_data
 from aoede.training.voice_folder import VoiceConfig, default_speaker, write_voice
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScratchConfig:
-    """A text model from nothing: a Llama (or Qwen 3, which normalises queries and keys) of this size."""
-
-    family: Literal["llama", "qwen3"] = "llama"
-    hidden: int = 384
-    layers: int = 8
-    heads: int = 6
-    kv_heads: int | None = None
-    """Heads of keys and values; None is as many as `heads`."""
-
-    intermediate: int = 1024
-    tie_embeddings: bool = True
-    max_positions: int = 4096
-    rope_theta: float = 10000.0
-    attention_dropout: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +96,10 @@ class SpeechRecipe:
     precision: Literal["float32", "bfloat16"] = "float32"
     """`bfloat16`: products under autocast; weights and optimiser stay float32."""
 
+    parallel: Literal["none", "ddp", "fsdp"] = "ddp"
+    """What several processes share: `ddp` the batches of an update (`accumulate` must be a multiple of the processes),
+    `fsdp` weights and optimiser too; `none` refuses to be several."""
+
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def __post_init__(self) -> None:
@@ -124,11 +114,14 @@ class SpeechRecipe:
 
 
 def train(recipe: SpeechRecipe, out_dir: str | Path, resume: str = "auto") -> Path:
-    """Train, and export a voice folder. Returns it (or the checkpoint of a run that was stopped early)."""
-    objective = SpeechObjective(recipe, out_dir)
-    for line in objective.describe():
-        print(line, file=sys.stderr)
-    return run(objective, recipe.loop, out_dir, resume, recipe=recipe)
+    """Train, and export a voice folder. Returns it (or the checkpoint of a run that was stopped early). Under torchrun,
+    call it in every process."""
+    with distributed.group(recipe.device) as device:
+        objective = SpeechObjective(recipe, out_dir, device)
+        if distributed.is_main():
+            for line in objective.describe():
+                print(line, file=sys.stderr)
+        return run(objective, recipe.loop, out_dir, resume, recipe=recipe)
 
 
 class SpeechObjective:
@@ -136,19 +129,29 @@ class SpeechObjective:
 
     name = "speech"
 
-    def __init__(self, recipe: SpeechRecipe, out_dir: str | Path) -> None:
+    def __init__(self, recipe: SpeechRecipe, out_dir: str | Path, device: torch.device | None = None) -> None:
+        """`device` is this process's own, which `distributed.group` gives; None is for a process alone."""
         self.recipe = recipe
-        self.device = torch.device(
-            ("cuda" if torch.cuda.is_available() else "cpu") if recipe.device == "auto" else recipe.device
-        )
+        self.device = device if device is not None else distributed.device_of(recipe.device)
+        if recipe.accumulate % distributed.world_size():
+            raise ValueError(
+                f"accumulate is {recipe.accumulate}, but {distributed.world_size()} processes share the batches of an "
+                f"update: make it a multiple of {distributed.world_size()}"
+            )
         if recipe.loop.threads is not None:
             torch.set_num_threads(recipe.loop.threads)
         seed = recipe.loop.seed
         self.codec = Snac.from_pretrained(recipe.data.codec)
+        if not distributed.is_main():
+            distributed.barrier()  # rank 0 makes prompts and tokenizer, the others find them
         self.data: SpeechData = load_speech_data(recipe.data, self.codec, recipe.model.base, Path(out_dir))
+        if distributed.is_main():
+            distributed.barrier()
         default_speaker(recipe.voice, self.data)  # a wrong name must not wait until the export
         torch.manual_seed(seed)
-        self.model = build_model(recipe, self.data).to(self.device)
+        self.model = build_model(recipe, self.data)
+        self.parallel = parallelise(self.model, recipe.parallel, self.device)
+        self.is_sharded = self.parallel.is_sharded
         self.optimizer = Optimizer(self.model, recipe.optim)
         self.ema = EMA(self.model, recipe.ema) if recipe.ema is not None else None
         self.batches = TokenBatches([len(e.ids) for e in self.data.train], recipe.tokens_per_batch, seed=seed)
@@ -182,26 +185,31 @@ class SpeechObjective:
     def train_step(self, step: int) -> dict[str, float]:
         recipe = self.recipe
         self.model.train()
-        batches = [self._batch(step * recipe.accumulate + i) for i in range(recipe.accumulate)]
-        trained = sum(int((batch["labels"][:, 1:] != -100).sum()) for batch in batches)
-        sums: dict[str, float] = {}
-        counts: dict[str, int] = {}
-        loss = 0.0
+        numbers = range(step * recipe.accumulate, (step + 1) * recipe.accumulate)
+        batches = [self._batch(number) for number in numbers[distributed.share(recipe.accumulate)]]
+        trained = self.parallel.items(sum(int((batch["labels"][:, 1:] != -100).sum()) for batch in batches))
+        sums = {f"{what}/{name}": 0.0 for name in self._range_ids for what in ("sum", "count")}
+        sums |= {"loss": 0.0, "ids": float(sum(b["attention_mask"].sum() for b in batches))}
         for batch in batches:
             value, losses, number = self._loss(batch, trained)
             value.backward()
-            loss += value.item()
+            sums["loss"] += value.item() / distributed.world_size()
             for name, mean in losses.items():
-                sums[name] = sums.get(name, 0.0) + mean * number[name]
-                counts[name] = counts.get(name, 0) + number[name]
-        metrics = {"loss": loss} | {f"loss/{name}": sums[name] / counts[name] for name in sums if counts[name]}
+                sums[f"sum/{name}"] += mean * number[name]
+                sums[f"count/{name}"] += number[name]
+        sums = distributed.sum_values(sums)
+        loss, ids = sums["loss"], sums["ids"]
+        metrics = {"loss": loss} | {
+            f"loss/{n}": sums[f"sum/{n}"] / sums[f"count/{n}"] for n in self._range_ids if sums[f"count/{n}"]
+        }
         if not math.isfinite(loss):
             return metrics  # the loop stops here, with weights that are still good
+        self.parallel.reduce(self.optimizer.parameters)
         rate = factor(recipe.schedule, step, recipe.loop.steps)
         metrics["grad_norm"] = self.optimizer.step(rate)
         if self.ema is not None:
             self.ema.update(self.model)
-        return metrics | {"lr": rate * recipe.optim.lr, "ids": float(sum(b["attention_mask"].sum() for b in batches))}
+        return metrics | {"lr": rate * recipe.optim.lr, "ids": ids}
 
     @torch.no_grad()
     def evaluate(self, step: int) -> dict[str, float]:
@@ -278,7 +286,13 @@ class SpeechObjective:
     def export(self, directory: Path) -> None:
         """Write the voice folder (the averaged weights where there are any)."""
         with self.ema.applied(self.model) if self.ema is not None else nullcontext():
-            write_voice(directory, self.recipe.voice, self.model, self.codec, self.data)
+            model = whole_model(self.model) if self.is_sharded else self.model
+            if model is not None:
+                write_voice(directory, self.recipe.voice, model, self.codec, self.data)
+
+    def describe_model(self, directory: Path) -> None:
+        """What a checkpoint in parts says of its model."""
+        describe_model(self.model, self.data.tokenizer, directory)
 
     def _batch(self, number: int) -> dict[str, Tensor]:
         generator = np.random.default_rng((self.recipe.loop.seed, 1, number))
@@ -314,7 +328,7 @@ class SpeechObjective:
             values[here] = generator.integers(codes.start, codes.stop, int(here.sum()))
         return torch.from_numpy(values).to(self.device)
 
-    def _loss(self, batch: dict[str, Tensor], trained: int) -> tuple[Tensor, dict[str, float], dict[str, int]]:
+    def _loss(self, batch: dict[str, Tensor], trained: float) -> tuple[Tensor, dict[str, float], dict[str, int]]:
         """The batch's share of the mean over `trained` positions; means and counts of each range."""
         # Rows are padded on the right, where causal attention never looks: no mask, the fast path.
         inputs = {"input_ids": batch["input_ids"], "labels": batch["labels"], "text_stride": batch.get("text_stride")}
@@ -346,22 +360,4 @@ def build_model(recipe: SpeechRecipe, data: SpeechData) -> CodecCausalLM:
     if scratch is None:
         base = AutoModelForCausalLM.from_pretrained(recipe.model.base, dtype=torch.float32)
         return extend(base, data.vocabulary, seed=recipe.loop.seed, text_stride=stride)
-    config = AutoConfig.for_model(
-        scratch.family,
-        vocab_size=data.vocabulary.size,
-        hidden_size=scratch.hidden,
-        intermediate_size=scratch.intermediate,
-        num_hidden_layers=scratch.layers,
-        num_attention_heads=scratch.heads,
-        num_key_value_heads=scratch.kv_heads or scratch.heads,
-        head_dim=scratch.hidden // scratch.heads,
-        max_position_embeddings=scratch.max_positions,
-        rope_parameters={"rope_type": "default", "rope_theta": scratch.rope_theta},
-        attention_dropout=scratch.attention_dropout,
-        tie_word_embeddings=scratch.tie_embeddings,
-        pad_token_id=data.pad_id,
-        bos_token_id=None,
-        eos_token_id=None,
-    )
-    # All rows exist from the start: `extend` keeps them, nothing has to be drawn from a text model's rows.
-    return extend(AutoModelForCausalLM.from_config(config), data.vocabulary, text_stride=stride)
+    return from_scratch(scratch, data.vocabulary, pad_id=data.pad_id, text_stride=stride)

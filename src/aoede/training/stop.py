@@ -5,6 +5,7 @@ Owns signals, the clock and the lock. Knows nothing of steps: the loop asks betw
 
 import fcntl
 import math
+import os
 import signal
 import sys
 import threading
@@ -15,6 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+_ECHO_SECONDS = 3.0
+
 
 class Stop:
     """Why to stop, if at all: a signal or the clock."""
@@ -23,6 +26,7 @@ class Stop:
         self._deadline = math.inf if max_minutes is None else time.monotonic() + 60.0 * max_minutes
         self._minutes = max_minutes
         self._signal: str | None = None
+        self._asked = 0.0
 
     def reason(self) -> str | None:
         if self._signal is not None:
@@ -31,7 +35,11 @@ class Stop:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._signal is not None:
+            # torchrun repeats every signal that the terminal has sent us already: an echo is not a second wish.
+            if "TORCHELASTIC_RUN_ID" in os.environ and time.monotonic() - self._asked < _ECHO_SECONDS:
+                return
             raise KeyboardInterrupt  # asked twice: now
+        self._asked = time.monotonic()
         self._signal = signal.Signals(number).name
         print(f"\n{self._signal}: finishing this step, then a checkpoint (again: stop at once)", file=sys.stderr)
 
