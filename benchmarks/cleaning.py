@@ -154,7 +154,7 @@ def speed(sounds: Sequence[Sound]) -> None:
     both = [abs(a - b) for a, b in zip(ours, theirs, strict=True) if a is not None and b is not None]
     print(
         f"; pyloudnorm {version('pyloudnorm')}: {seconds / other:,.0f} times, ratio {other / mine:.2f}; "
-        f"{len(both)} recordings differ by {max(both):.4f} LU at most"
+        f"{len(both)} recordings differ by {np.median(both):.3f} LU, {max(both):.2f} at most"
     )
 
 

@@ -60,6 +60,12 @@ def test_half_a_minute_of_noise_between_voices_holds_none():
     assert np.array(spans(samples)) == pytest.approx(np.array([(1, 4), (66, 69)]), abs=0.05)
 
 
+def test_a_soft_ending_is_not_taken_for_the_background_of_a_recording_without_pauses():
+    fade = tone(0.3) * np.logspace(0, -35 / 20, round(0.3 * RATE), dtype=np.float32)  # down by 35 dB
+    samples = np.concatenate([tone(2), fade])
+    assert np.array(spans(samples)) == pytest.approx(np.array([(0, 2.3)]), abs=0.02)
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

@@ -71,7 +71,7 @@ class CleanConfig:
     max_seconds: float | None = None
     """A longer piece is dropped (what `cut` leaves is never longer than `cut`)."""
 
-    clipping: float | None = 0.001
+    clipping: float | None = 0.01
     """A piece with a larger share of clipped samples is dropped."""
 
     noise: float | None = 10.0
@@ -96,7 +96,7 @@ class CleanConfig:
         _within("cut", self.cut, 1, 3600, "seconds")
         _within("min_seconds", self.min_seconds, 0, 3600, "seconds")
         _within("max_seconds", self.max_seconds, 0, 1e9, "seconds")
-        _within("clipping", self.clipping, 0, 1, "a share of the samples; 0.001 is one in a thousand")
+        _within("clipping", self.clipping, 0, 1, "a share of the samples; 0.01 is one in a hundred")
         _within("noise", self.noise, -20, 100, "dB")
         _within("mos", self.mos, 1, 5, "a mean opinion score")
         _within("lowest_rate", self.lowest_rate, 1, 10_000_000, "Hz")

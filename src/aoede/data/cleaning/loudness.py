@@ -24,7 +24,8 @@ HOPS_PER_BLOCK = 4
 _RING_SECONDS = 0.25
 """The filter's answer to a click has died away by 250 dB after this."""
 
-_PIECE_SECONDS = 10.0
+_PIECE_HOPS = 100
+"""Hops that are weighted at once."""
 
 
 def integrated_loudness(samples: NDArray[np.float32], rate: int) -> float | None:
@@ -89,23 +90,21 @@ def _ring(rate: int) -> NDArray[np.float64]:
 
 def _hop_powers(samples: NDArray[np.float32], rate: int) -> NDArray[np.float64]:
     """Mean square of the weighted samples in every 100 ms; a rest shorter than that counts only if it is all."""
-    ring = _ring(rate)
-    hop, piece = rate / 10, round(_PIECE_SECONDS * rate)
-    size = 1 << (piece + len(ring) - 2).bit_length()
-    answer, tail = np.fft.rfft(ring, size), np.zeros(len(ring) - 1)
+    ring, hop = _ring(rate), rate / 10
     edges = np.round(np.arange(int(len(samples) / hop) + 1) * hop).astype(int)
     if len(edges) == 1:
         edges = np.array([0, len(samples)])
-    sums = np.zeros(len(edges) - 1)
-    for start in range(0, len(samples), piece):
-        part = samples[start : start + piece]
+    size = 1 << (min(round(_PIECE_HOPS * hop), len(samples)) + len(ring)).bit_length()
+    answer, tail = np.fft.rfft(ring, size), np.zeros(len(ring) - 1)
+    sums = np.empty(len(edges) - 1)
+    for first in range(0, len(sums), _PIECE_HOPS):
+        borders = edges[first : first + _PIECE_HOPS + 1]
+        part = samples[borders[0] : borders[-1]]
         weighted = np.fft.irfft(np.fft.rfft(part, size) * answer, size)
         weighted[: len(tail)] += tail
         tail = weighted[len(part) : len(part) + len(tail)].copy()
-        places = np.searchsorted(edges, np.arange(start, start + len(part)), side="right") - 1
-        sums += np.bincount(np.minimum(places, len(sums)), weights=weighted[: len(part)] ** 2, minlength=len(sums) + 1)[
-            : len(sums)
-        ]
+        square = weighted[: len(part)] ** 2
+        sums[first : first + len(borders) - 1] = np.add.reduceat(square, borders[:-1] - borders[0])
     return np.asarray(sums / np.diff(edges))
 
 

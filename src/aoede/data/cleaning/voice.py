@@ -26,7 +26,8 @@ LOUD_BELOW_PEAK = 15.0
 """The loud level lies at most this many dB below the loudest frame, however little of the recording is voice."""
 
 WIDEST = 60.0
-"""dB: a floor further below the loud level counts as this far. Breath in a silent studio is no voice."""
+"""dB: a floor further below the loud level counts as this far (breath in a silent studio is no voice), and so does one
+that cannot be told from the voice (a recording cut so tightly that it has no pause)."""
 
 LOCAL_SECONDS, LOCAL_STEP_SECONDS = 30.0, 5.0
 """A long recording has its floor and loud level anew every step, from a window of this length."""
@@ -83,10 +84,10 @@ def voiced_spans(frames: Frames, num_samples: int, config: VoiceConfig) -> list[
         samples; empty where nothing stands out of the floor.
     """
     level = frames.level
-    loud, floor = _bounds(level)
-    if loud < SILENT or loud - floor < config.begin_decibels:
+    loud, floor = _loud(level), _floor(level, config)
+    if loud < SILENT or (floor is not None and loud - floor < config.begin_decibels):
         return []
-    louds, floors = _local_bounds(level, loud)
+    louds, floors = _local_bounds(level, loud, loud - WIDEST if floor is None else floor, config)
     floors = np.maximum(floors, louds - WIDEST)
     reach = louds - floors
     stays = level > floors + np.maximum(config.end_share * reach, config.end_decibels)
@@ -102,24 +103,32 @@ def voiced_spans(frames: Frames, num_samples: int, config: VoiceConfig) -> list[
     ]
 
 
-def _bounds(level: NDArray[np.float64]) -> tuple[float, float]:
-    """Loud level and floor, dB."""
-    floor, loud = (float(value) for value in np.percentile(level, (5, 95)))
-    return max(loud, float(level.max()) - LOUD_BELOW_PEAK), floor
+def _loud(level: NDArray[np.float64]) -> float:
+    """Loud level, dB."""
+    return max(float(np.percentile(level, 95)), float(level.max()) - LOUD_BELOW_PEAK)
 
 
-def _local_bounds(level: NDArray[np.float64], loud_overall: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both for every frame: [N], [N]; straight lines between the middles of the windows."""
+def _floor(level: NDArray[np.float64], config: VoiceConfig) -> float | None:
+    """Floor, dB, or None where it does not last as long as a pause: then it is only the softest part of the voice."""
+    floor = float(np.percentile(level, 5))
+    longest = max(stop - start for start, stop in _runs(level < floor + config.begin_decibels))
+    return floor if longest * HOP_SECONDS >= config.pause_seconds else None
+
+
+def _local_bounds(
+    level: NDArray[np.float64], loud_overall: float, floor_overall: float, config: VoiceConfig
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Loud level and floor for every frame: [N], [N]; straight lines between the middles of the windows."""
     window, step = round(LOCAL_SECONDS / HOP_SECONDS), round(LOCAL_STEP_SECONDS / HOP_SECONDS)
-    starts = range(0, max(len(level) - window, 0) + step, step)
-    middles, bounds = [], []
-    for start in starts:
+    middles: list[float] = []
+    bounds: list[tuple[float, float]] = []
+    for start in range(0, max(len(level) - window, 0) + step, step):
         part = level[start : start + window]
         if len(part) < window // 2 and bounds:  # the last window, hardly begun
             break
+        floor = _floor(part, config)
         middles.append(start + len(part) / 2)
-        loud, floor = _bounds(part)
-        bounds.append((max(loud, loud_overall - LOCAL_LOUD), floor))
+        bounds.append((max(_loud(part), loud_overall - LOCAL_LOUD), floor_overall if floor is None else floor))
     places = np.arange(len(level))
     louds, floors = (np.interp(places, middles, values) for values in zip(*bounds, strict=True))
     return louds, floors
