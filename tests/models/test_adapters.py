@@ -22,7 +22,6 @@ from aoede.models.adapters import (
     trained_parameters,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore:`(is_)?gradient_checkpointing.*` is deprecated:FutureWarning")
 KINDS_AND_TIES = [("llama", False), ("llama", True), ("nemotron_h", False)]
 
 

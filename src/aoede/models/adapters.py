@@ -11,6 +11,9 @@ import hashlib
 import json
 import os
 import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -113,7 +116,7 @@ def adapt(model: CodecCausalLM, config: AdapterConfig, *, seed: int = 0) -> Any:
         trainable_token_indices=_row_targets(model) if config.new_rows else None,
         task_type=TaskType.CAUSAL_LM,
     )
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), _older_names():
         torch.manual_seed(seed)
         adapted = get_peft_model(model, peft_config)
     adapted.aoede_config = config
@@ -174,7 +177,8 @@ def load_adapter(model: CodecCausalLM, folder: str | os.PathLike[str], *, traina
             f"{folder}: the adapter was trained on another base model (fingerprint {described['base'][:12]}, this one "
             f"has {base_fingerprint(model)[:12]}); load the model it began with"
         )
-    adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
+    with _older_names():
+        adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
     settings = dict(described["config"])
     settings["layers"] = None if settings["layers"] is None else tuple(settings["layers"])
     adapted.aoede_config = AdapterConfig(**settings)
@@ -212,6 +216,14 @@ def base_fingerprint(model: Any) -> str:
         sample = flat[at.to(flat.device)].to("cpu", torch.bfloat16)
         digest.update(sample.view(torch.int16).numpy().tobytes())
     return digest.hexdigest()
+
+
+@contextmanager
+def _older_names() -> Iterator[None]:
+    """peft still calls transformers by names that are deprecated there; a user can do nothing about it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning)
+        yield
 
 
 def _inner(model: Any) -> CodecCausalLM:
