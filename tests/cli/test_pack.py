@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from aoede.cli.main import main
+from aoede.codec import Snac, SnacConfig
 from aoede.data.mixture import MixtureData, MixturePlan
 
 CLIPS = Path(__file__).parents[1] / "data/clips/manifest.jsonl"
@@ -31,11 +33,16 @@ MIXTURE = {
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory, codec_folder):
+def home(tmp_path_factory):
     """A prepared corpus of the tests' own clips and a few lines of text."""
     folder = tmp_path_factory.mktemp("home")
+    torch.manual_seed(0)
+    config = SnacConfig(
+        encoder_dim=4, encoder_rates=(8, 8, 8), decoder_dim=8, decoder_rates=(8, 8, 8), codebook_size=64, codebook_dim=4
+    )
+    Snac(config).save_pretrained(folder / "codec")
     (folder / "notes.txt").write_text("".join(f"Line {i} of the notes, a short one.\n" for i in range(40)))
-    (folder / "corpus.yaml").write_text(yaml.safe_dump({**CORPUS, "codec": str(codec_folder)}))
+    (folder / "corpus.yaml").write_text(yaml.safe_dump({**CORPUS, "codec": "codec"}))
     (folder / "mixture.yaml").write_text(yaml.safe_dump(MIXTURE))
     assert main(["prepare", str(folder / "corpus.yaml"), str(folder / "corpus")]) == 0
     return folder
