@@ -24,6 +24,8 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *other`; what the mapping says itself goes before it
+                continue
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise ValueError(f"line {key_node.start_mark.line + 1}: key {key!r} stands twice in one mapping")
