@@ -91,7 +91,7 @@ class Histogram:
         shown = range(first, last + 1)
         tallest = max((self.kept[i] + self.dropped[i] for i in shown), default=1) or 1
         width, height, top, step = 520, 130, 16, 520 / len(shown)
-        every = math.ceil(len(shown) / 12)
+        every = math.ceil(len(shown) / 9)
         parts = [
             f'<svg viewBox="0 0 {width} {height + top + 34}" role="img" aria-label="{escape(measure.title)}, '
             f'{escape(measure.unit)}: {sum(self.kept):,} kept, {sum(self.dropped):,} dropped">'
@@ -110,9 +110,9 @@ class Histogram:
                     parts.append(f'<rect class="{name}" {box}/>')
             parts.append("</g>")
             if place % every == 0:
-                parts.append(f'<text x="{x:.1f}" y="{top + height + 14}">{measure.label(measure.edges[i])}</text>')
+                parts.append(f'<text x="{x:.1f}" y="{top + height + 15}">{measure.label(measure.edges[i])}</text>')
         parts.append(
             f'<line x1="0" x2="{width}" y1="{top + height}" y2="{top + height}"/>'
-            f'<text x="{width}" y="{top + height + 30}" text-anchor="end">{escape(measure.unit)}</text></svg>'
+            f'<text x="{width}" y="{top + height + 31}" text-anchor="end">{escape(measure.unit)}</text></svg>'
         )
         return "".join(parts)

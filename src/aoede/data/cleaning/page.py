@@ -42,13 +42,13 @@ h3 { font-size: 1rem; margin: 1.4rem 0 .3rem; } p { margin: .3rem 0; max-width: 
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; min-width: 100%; }
 td, th { border-bottom: 1px solid var(--line); padding: .3rem 1rem .3rem 0; text-align: right; vertical-align: top;
   white-space: nowrap; }
-thead th { color: var(--quiet); font-weight: 500; font-size: .9em; } tbody th { font-weight: 500; }
-td.words, th:first-child, td:first-child { text-align: left; } td.words { white-space: normal; min-width: 16rem; }
+thead th { color: var(--quiet); font-weight: 500; font-size: .9em; text-align: left; } tbody th { font-weight: 500; }
+td.word, td.words, th:first-child { text-align: left; } td.words { white-space: normal; min-width: 16rem; }
 .bar { display: inline-flex; width: 9rem; height: .7rem; border-radius: .3rem; overflow: hidden;
   background: var(--line); vertical-align: middle; }
 .bar i { background: var(--kept); } .bar i + i { background: var(--dropped); }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(22rem, 100%), 1fr)); gap: 1rem 2rem; }
-svg { width: 100%; height: auto; font-size: 11px; } svg text { fill: var(--quiet); } svg line { stroke: var(--quiet); }
+svg { width: 100%; height: auto; font-size: 14px; } svg text { fill: var(--quiet); } svg line { stroke: var(--quiet); }
 rect.kept, .key.kept { fill: var(--kept); color: var(--kept); }
 rect.dropped, .key.dropped { fill: var(--dropped); color: var(--dropped); }
 figure { margin: 0; min-width: 0; } figcaption { overflow-wrap: anywhere; } .why { color: var(--dropped); }
@@ -130,9 +130,9 @@ def _sources(sources: Sequence[tuple[SourceSummary, str, str, str]]) -> str:
         rows.append(
             (
                 escape(summary.name),
-                _words(kind),
-                _words(language),
-                _words(licence),
+                f'<td class="word">{escape(kind)}</td>',
+                f'<td class="word">{escape(language)}</td>',
+                f'<td class="word">{escape(licence)}</td>',
                 f"{summary.recordings:,}",
                 hours(summary.seconds),
                 f"{summary.pieces:,}",
