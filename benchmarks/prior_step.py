@@ -261,7 +261,7 @@ def sft_trainer(folder: str, options: dict[str, Any], model: Any, rows: Any) -> 
         folder, max_length=None, packing=False, gradient_checkpointing=False,
         dataset_kwargs={"skip_prepare_dataset": True}, **options,
     )  # fmt: skip
-    return SFTTrainer(model=model, args=config, train_dataset=rows, processing_class=tokenizer, data_collator=stacked)
+    return SFTTrainer(model=model, args=config, train_dataset=rows, processing_class=tokenizer, data_collator=masked)
 
 
 def stacked(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -269,6 +269,14 @@ def stacked(rows: list[dict[str, Any]]) -> dict[str, Any]:
     import torch
 
     return {name: torch.tensor([row[name] for row in rows]) for name in ("input_ids", "labels")}
+
+
+def masked(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The same with a mask of ones, which TRL asks for."""
+    import torch
+
+    batch = stacked(rows)
+    return batch | {"attention_mask": torch.ones_like(batch["input_ids"])}
 
 
 def head_of(name: str, args: argparse.Namespace) -> dict[str, Any]:

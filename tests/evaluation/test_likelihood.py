@@ -206,6 +206,8 @@ def test_wrong_folders_are_told_in_one_line(folders, tmp_path, capsys):
     assert "leave --split away" in told(str(root / "model0"), str(plan), "--split", "dev")
     assert "has no document of split 'test'" in told(str(root / "model0"), str(root / "packed"), "--split", "test")
     assert "two models are called model0" in told(str(root / "model0"), str(root / "model0"), str(plan))
+    if not torch.cuda.is_available():
+        assert "there is no GPU here" in told(str(root / "model0"), str(plan), "--device", "cuda")
     assert "tokens_per_source is 0" in told(str(root / "model0"), str(plan), "--tokens", "0")
     model_of().save_pretrained(root / "small")
     assert "speaks another vocabulary" in told(str(root / "small"), str(plan))

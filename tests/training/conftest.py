@@ -21,3 +21,15 @@ def plan(tmp_path_factory, codec):
     from tests.training.toy_prior import toy_plan
 
     return toy_plan(tmp_path_factory.mktemp("prior"), codec)
+
+
+@pytest.fixture(scope="session")
+def learnt(tmp_path_factory, plan):
+    """A run over the whole plan: its folder, and the exported model."""
+    from aoede.training.optim import OptimConfig
+    from aoede.training.prior import PriorLoopConfig, train
+    from tests.training.toy_prior import toy_recipe
+
+    out = tmp_path_factory.mktemp("learnt")
+    loop = PriorLoopConfig(eval_at_start=True, eval_every=13, checkpoint_every=13, log_every=1, tensorboard=False)
+    return out, train(toy_recipe(plan, optim=OptimConfig(lr=1e-2), loop=loop), out)

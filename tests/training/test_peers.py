@@ -1,7 +1,5 @@
 """A process that fails brings the others down within seconds, and they say why."""
 
-import time
-
 import pytest
 
 from tests.training.test_distributed import launch
@@ -31,11 +29,8 @@ except ValueError as error:
 @pytest.mark.parametrize("waits", ["exchange", "work"])
 @pytest.mark.parametrize("how", ["word", "killed"])
 def test_the_failure_of_one_process_ends_the_other_with_its_words(how: str, waits: str) -> None:
-    begun = time.monotonic()
-    told = launch(FAILING, [how, waits], 2, patience=20.0)
-    assert time.monotonic() - begun < 40
-    waiting, failed = told
-    assert waiting.returncode in (1, 2), waiting.stderr  # by itself: not killed
+    waiting, failed = launch(FAILING, [how, waits], 2, patience=20.0)
+    assert waiting.returncode in (1, 2), waiting.stderr  # within 20 seconds and by itself: `launch` kills it after
     if how == "word":
         assert failed.returncode == 2 and failed.stderr == "shard 7 of corpus x is damaged\n"
         assert "process 1 failed: shard 7 of corpus x is damaged" in waiting.stderr

@@ -4,18 +4,13 @@ import doctest
 import re
 from pathlib import Path
 
-from aoede.training.optim import OptimConfig
-from aoede.training.prior import train
-from tests.training.toy_prior import toy_recipe
-
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "prior.md"
 
 
-def test_the_examples_of_the_page_are_true(plan, tmp_path):
-    model = train(toy_recipe(plan, steps=12, optim=OptimConfig(lr=1e-2)), tmp_path / "run")
+def test_the_examples_of_the_page_are_true(plan, learnt, tmp_path):
     blocks = re.findall(r"```python\n(>>>.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert len(blocks) == 2
-    names = {"model": model, "plan": plan, "out": tmp_path / "out"}
+    names = {"model": learnt[1], "plan": plan, "out": tmp_path / "out"}
     found = doctest.DocTestParser().get_doctest("\n".join(blocks), names, "prior.md", str(PAGE), 0)
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     runner.run(found)

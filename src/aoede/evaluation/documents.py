@@ -21,6 +21,7 @@ from aoede.tokens import CodecVocabulary
 __all__ = ["Batch", "HeldDocuments", "open_documents"]
 
 Batch = dict[str, Tensor]
+Numbers = Sequence[int] | NDArray[np.int64]
 
 PLAN_FILE = "mixture.json"
 
@@ -40,7 +41,7 @@ class HeldDocuments:
     """As the corpus tells it; "unknown" where it does not."""
     vocabulary: CodecVocabulary
     row_tokens: int
-
+    """Length of a row; a longer document has a longer one."""
     pad_id: int
 
     @classmethod
@@ -74,7 +75,7 @@ class HeldDocuments:
 
     @classmethod
     def _of(
-        cls, packed: PackedFolder, chosen: Mapping[str, Sequence[int]], tokens: int | None, row_tokens: int
+        cls, packed: PackedFolder, chosen: Mapping[str, Numbers], tokens: int | None, row_tokens: int
     ) -> HeldDocuments:
         ids: list[NDArray[np.integer]] = []
         names: list[str] = []

@@ -94,7 +94,7 @@ def score_rows(
     sums = DocumentSums.zeros(num_documents, len(table.names))
     width = len(table.names)
     was_training = model.training
-    model.eval()
+    model.train(False)
     for batch in batches:
         given = {name: tensor.to(model.device) for name, tensor in batch.items()}
         with autocast(model.device, precision):
@@ -149,7 +149,7 @@ def label_shifts(
         return None
     place, slot_at = torch.cat(places), torch.cat(slots)
     device, was_training = model.device, model.training
-    model.eval()
+    model.train(False)
     with autocast(device, precision):
         hidden, _ = model.hidden_states(
             batch["input_ids"].to(device), position_ids=batch["position_ids"].to(device), use_cache=False

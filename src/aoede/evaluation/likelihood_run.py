@@ -55,6 +55,8 @@ def evaluate_likelihood(
         if threads < 1:
             raise ValueError(f"threads is {threads}; at least 1")
         torch.set_num_threads(threads)
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device is {device}, but there is no GPU here: leave it at cpu")
     models, places = sort_folders(folders)
     documents = joined(
         [open_documents(place, split=split, tokens_per_source=tokens_per_source) for place in places], places
@@ -148,7 +150,9 @@ def _check_vocabulary(label: str, folder: Path, documents: HeldDocuments) -> Non
 
 
 def _score(label: str, folder: Path, documents: HeldDocuments, tokens: int, precision: str, device: str) -> ModelSheet:
-    model = CodecCausalLM.from_pretrained(folder, dtype=torch.float32).to(device).eval()
+    model = CodecCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model.to(torch.device(device))  # type: ignore[arg-type]
+    model.train(False)
     # Recurrent layers keep the documents of a row apart by their CUDA kernels alone.
     rows = documents.rows(one_a_row=model.is_recurrent)
     begun = time.perf_counter()

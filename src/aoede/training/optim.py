@@ -248,8 +248,10 @@ class _RowRates:
         """This process's part of the scaled rows: a view."""
         first, values = 0, parameter
         if hasattr(parameter, "to_local"):
+            from torch.distributed.tensor import DTensor
             from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
+            assert isinstance(parameter, DTensor)
             _, offset = compute_local_shape_and_global_offset(
                 parameter.shape, parameter.device_mesh, parameter.placements
             )

@@ -38,7 +38,8 @@ class PriorLoopConfig(LoopConfig):
     """Updates in all; 0 is as many as the plan has rows for."""
 
     best_metric: str | None = None
-    """`loss` keeps and exports the step where the blended dev loss was lowest; None exports the last step."""
+    """`loss/even` keeps and exports the step where the dev loss, sources weighed alike, was lowest. (`loss` follows the
+    phase's shares, so it does not compare across phases.) None exports the last step."""
 
     def __post_init__(self) -> None:
         if self.steps == 0:

@@ -61,10 +61,8 @@ def build_model(config: PriorModelConfig, plan: MixturePlan, *, seed: int = 0) -
         return model
     folder = Path(config.base or "")
     if not (folder / "config.json").is_file():
-        raise ValueError(
-            f"model.base is {config.base!r}, but it holds no config.json; give a model folder"
-        )
-    options = {} if config.attention is None else {"attn_implementation": config.attention}
+        raise ValueError(f"model.base is {config.base!r}, but it holds no config.json; give a model folder")
+    options: dict[str, Any] = {} if config.attention is None else {"attn_implementation": config.attention}
     if isinstance(AutoConfig.from_pretrained(folder), CodecLMConfig):
         model = CodecCausalLM.from_pretrained(folder, dtype=torch.float32, **options)
         if model.vocabulary != vocabulary:
@@ -82,10 +80,11 @@ def decoupled_rows(model: CodecCausalLM) -> tuple[list[Tensor], range]:
     """The embedding and the output head (one parameter where they are tied), and which of their rows are new: those
     after the text rows. Markers that re-use reserved text ids count as old. With an adapter: its rows, all new.
     """
-    deltas = [p for name, p in model.named_parameters() if "trainable_tokens" in name and p.requires_grad]
+    deltas: list[Tensor] = [p for name, p in model.named_parameters() if "trainable_tokens" in name and p.requires_grad]
     if deltas:
         return deltas, range(len(deltas[0]))
-    found = [model.get_input_embeddings().weight, model.get_output_embeddings().weight]
+    both = (model.get_input_embeddings().weight, model.lm_head.weight)
+    found = [parameter for parameter in both if isinstance(parameter, Tensor)]
     apart = found[:1] if found[0] is found[1] else found
     return apart, range(model.vocabulary.text_size, model.config.vocab_size)
 

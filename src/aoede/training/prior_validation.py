@@ -61,11 +61,16 @@ class ValidationRow:
     weights: dict[str, float]
     """Share of each source in the phase."""
 
+    @property
+    def even(self) -> float:
+        """Loss of all ids, every source weighed alike: what can be compared from phase to phase."""
+        return sum(found["lm"][0] for found in self.sources.values()) / len(self.sources)
+
     def metrics(self) -> dict[str, float]:
-        """`loss` (all ids, blended), `loss/<range>` (blended), `loss/<source>/<range>`."""
+        """`loss` (all ids, blended), `loss/<range>` (blended), `loss/even`, `loss/<source>/<range>`."""
         named = {f"loss/{name}": value for name, value in self.blended.items() if name != "lm"}
         parts = {f"loss/{s}/{name}": loss for s, found in self.sources.items() for name, (loss, _) in found.items()}
-        return {"loss": self.blended["lm"]} | named | parts
+        return {"loss": self.blended["lm"], "loss/even": self.even} | named | parts
 
     def to_dict(self) -> dict[str, Any]:
         def plain(groups: Mapping[str, Losses]) -> dict[str, Any]:
@@ -75,7 +80,7 @@ class ValidationRow:
             }
 
         return {
-            "step": self.step, "phase": self.phase, "blended": self.blended, "weights": self.weights,
+            "step": self.step, "phase": self.phase, "blended": self.blended, "even": self.even, "weights": self.weights,
             "sources": plain(self.sources), "languages": plain(self.languages),
         }  # fmt: skip
 

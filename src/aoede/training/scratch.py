@@ -58,4 +58,5 @@ def from_scratch(
         eos_token_id=eos_id,
     )
     # All rows exist from the start: `extend` keeps them, nothing has to be drawn from a text model's rows.
-    return extend(AutoModelForCausalLM.from_config(config), vocabulary, text_stride=text_stride)
+    base = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    return extend(base, vocabulary, text_stride=text_stride)

@@ -7,8 +7,11 @@ same path; the corpus folder is written by this process alone.
 from __future__ import annotations
 
 import itertools
+import logging
+import os
 import pickle
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -38,12 +41,12 @@ def run_ray(tasks: Iterator[Task], settings: Settings, workers: int | None) -> I
         ValueError: ray is not installed; any error of a task.
     """
     check_ray()
-    import ray
-
+    ray: Any = import_module("ray")
     started = not ray.is_initialized()
     if started:
-        options: dict[str, Any] = {"num_cpus": workers} if workers and not _has_address() else {}
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR", **options)
+        # A cluster that is there has its own number of CPUs.
+        options = {"num_cpus": workers} if workers and not os.environ.get("RAY_ADDRESS") else {}
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, **options)
     try:
         resources = ray.cluster_resources()
         count = workers or int(resources.get("GPU" if settings.device != "cpu" else "CPU", 1)) or 1
@@ -55,17 +58,16 @@ def run_ray(tasks: Iterator[Task], settings: Settings, workers: int | None) -> I
 
 
 def _one_wave(wave: list[Task], settings: Settings, workers: int) -> Iterator[tuple[Task, Result]]:
-    import ray.data
-
-    context = ray.data.DataContext.get_current()
+    data: Any = import_module("ray.data")
+    context = data.DataContext.get_current()
     context.enable_progress_bars = False
     context.max_errored_blocks = -1  # errors come back as results; only an actor that died leaves a block out
     rows = [{"place": place, "task": pickle.dumps(task)} for place, task in enumerate(wave)]
-    done = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+    done = data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         _Worker,
         fn_constructor_args=(settings,),
         batch_size=1,
-        compute=ray.data.ActorPoolStrategy(size=min(workers, len(rows))),
+        compute=data.ActorPoolStrategy(size=min(workers, len(rows))),
         num_cpus=1,
         num_gpus=1 if settings.device != "cpu" else 0,
     )
@@ -94,9 +96,3 @@ class _Worker:
             except Exception as error:
                 outcomes.append(pickle.dumps(error))
         return {"place": list(batch["place"]), "outcome": outcomes}
-
-
-def _has_address() -> bool:
-    import os
-
-    return bool(os.environ.get("RAY_ADDRESS"))

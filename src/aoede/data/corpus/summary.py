@@ -63,7 +63,7 @@ class CorpusSummary:
 
     def __str__(self) -> str:
         head = ("source", "kind", "language", "rows", "kept", "dropped", "rejected", "hours", "codes", "characters")
-        table = [head]
+        table: list[tuple[str, ...]] = [head]
         for one in self.sources:
             counts = (one.rows, one.kept, one.dropped, one.rejected)
             hours = "" if one.kind == "text" else f"{one.seconds / 3600:.2f}"
