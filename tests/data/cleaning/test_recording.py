@@ -3,6 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aoede.data import Clip, load_audio
 from aoede.data.cleaning import CleanConfig, Comparison, Judges, Unjudged, clean, sample_digest
@@ -240,6 +242,29 @@ def test_two_sentences_with_a_pause_are_cut_between_them():
     border = (len(first) / RATE, len(first) / RATE + 0.6)
     assert cleaned.pieces[0].start_seconds + cleaned.pieces[0].seconds < border[1]
     assert cleaned.pieces[1].start_seconds > border[0]
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.tuples(st.floats(0.05, 4), st.floats(0.05, 3), st.booleans()), min_size=1, max_size=8),
+    st.booleans(),
+    st.sampled_from([None, 1.5, 3.0]),
+)
+def test_every_second_is_kept_dropped_or_left_out_and_told(parts, trim, cut):
+    """Nothing is dropped unlisted: what the events tell and what the pieces hold is the whole recording."""
+    sounds = [pause(0.3, 8000)]
+    for voice, gap, is_clipped in parts:
+        sounds += [np.clip(tone(voice, 4.0 if is_clipped else 0.5, rate=8000), -1, 1), pause(gap, 8000)]
+    samples = np.concatenate(sounds)
+    config = replace(OFF, trim=trim, cut=cut, min_seconds=0.4, clipping=0.01)
+    cleaned = run(samples, config, rate=8000, codec_rate=8000)
+    left_out = sum(event.value for event in cleaned.events if event.kept and event.step in ("trim", "cut"))
+    dropped = {(event.start_seconds, event.seconds) for event in cleaned.events if not event.kept}
+    kept = {(piece.start_seconds, piece.seconds) for piece in cleaned.pieces}
+    assert not kept & dropped
+    assert sum(s for _, s in kept | dropped) + left_out == pytest.approx(len(samples) / 8000, abs=1e-6)
+    assert all(len(piece.samples) == round(piece.seconds * 8000) for piece in cleaned.pieces)
+    assert cut is None or all(piece.seconds <= cut + 1e-9 for piece in cleaned.pieces)
 
 
 def test_identical_samples_have_one_digest_whatever_held_them():
