@@ -26,8 +26,18 @@ except ValueError as error:
 """
 
 
-@pytest.mark.parametrize("waits", ["exchange", "work"])
-@pytest.mark.parametrize("how", ["word", "killed"])
+slow = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("how", "waits"),
+    [
+        ("word", "exchange"),
+        ("killed", "work"),
+        pytest.param("word", "work", marks=slow),
+        pytest.param("killed", "exchange", marks=slow),
+    ],
+)
 def test_the_failure_of_one_process_ends_the_other_with_its_words(how: str, waits: str) -> None:
     waiting, failed = launch(FAILING, [how, waits], 2, patience=20.0)
     assert waiting.returncode in (1, 2), waiting.stderr  # within 20 seconds and by itself: `launch` kills it after
