@@ -254,6 +254,24 @@ def test_a_kind_means_the_sources_that_the_phase_does_not_name(packed):
             make_plan(config_of(packed, phases=(PhaseConfig(name="one", tokens=400, shares=shares),)))
 
 
+def test_augmented_copies_are_taken_only_where_they_are_asked_for(tmp_path):
+    """Copies have a kind of their own, are never validated on, and go with the recording they are made of."""
+    clips = [clip(f"r{i}", 2) for i in range(40)]
+    copies = [clip(f"r{i}+aug1", 2) for i in range(40)]
+    sources = [audio_source(tmp_path / "c", "s", clips), audio_source(tmp_path / "c", "s+aug", copies)]
+    pack(sources, TextTokenizer(byte_tokenizer()), "extend", tmp_path / "p")
+    plain = (PhaseConfig(name="one", tokens=200, shares={"kind:studio": 1}),)
+    assert make_plan(config_of(tmp_path / "p", phases=plain)).sources == ("s",)
+    both = (PhaseConfig(name="one", tokens=400, shares={"kind:studio": 0.5, "kind:studio+aug": 0.5}),)
+    plan = make_plan(config_of(tmp_path / "p", phases=both))
+    assert plan.sources == ("s", "s+aug") and len(plan.dev["s"]) > 2 and len(plan.dev["s+aug"]) == 0
+    held = set(plan.dev["s"].tolist())
+    withheld = [number for source, number, _ in plan.array("withheld").tolist() if source == 1]
+    assert set(withheld) == held  # copy i is made of recording i
+    assert "kind:studio+aug" in describe_plan(plan)
+    check_plan(plan)
+
+
 def test_every_token_of_a_source_can_be_drawn_over_phases(packed):
     config = config_of(packed, phases=(PhaseConfig(name="all", tokens=100, shares={"boris": 1.0}),))
     has = make_plan(config).about["boris"]

@@ -209,6 +209,39 @@ def test_other_settings_and_changed_sources_are_refused(tmp_path):
         pack([source], WORDS, "extend", tmp_path / "q", max_tokens=8)
 
 
+def test_sources_may_be_packed_one_by_one(tmp_path):
+    sources = [
+        audio_source(tmp_path / "c", "s", [clip("a", 3)]),
+        text_source(tmp_path / "c", "t", [("a", "b", "")]),
+    ]
+    pack(sources, WORDS, "extend", tmp_path / "p", only=["t"])  # the corpus's codec decides, not the source's
+    assert PackedFolder(tmp_path / "p").names == ("t",)
+    pack(sources, WORDS, "extend", tmp_path / "p", only=["s"])
+    assert PackedFolder(tmp_path / "p").names == ("s", "t")
+    pack(sources, WORDS, "extend", tmp_path / "whole")
+    for name in ("s.bin", "t.idx", "t.json", "packing.yaml"):
+        assert (tmp_path / "p" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    with pytest.raises(ValueError, match="the corpus has no source 'tt'; there are t"):
+        pack(sources, WORDS, "extend", tmp_path / "p", only=["tt"])
+
+
+def test_long_texts_are_read_a_few_at_a_time(tmp_path, monkeypatch):
+    from aoede.data.packed import reading
+
+    texts = [(str(i), "x" * (1 + 40 * (i % 3)), "") for i in range(20)]
+    source = text_source(tmp_path, "t", texts, shard=20)
+    pack([source], WORDS, "calliope", tmp_path / "p")
+    monkeypatch.setattr(reading, "BATCH_BYTES", 90)
+    sizes = []
+    given = reading.DocumentMaker.from_text
+    monkeypatch.setattr(
+        reading.DocumentMaker, "from_text", lambda self, rows: (sizes.append(rows.num_rows), given(self, rows))[1]
+    )
+    pack([source], WORDS, "calliope", tmp_path / "few")
+    assert sum(sizes) == 20 and max(sizes) <= 3
+    assert (tmp_path / "p/t.bin").read_bytes() == (tmp_path / "few/t.bin").read_bytes()
+
+
 def test_vocabularies_that_do_not_fit_are_refused(tmp_path):
     text = text_source(tmp_path, "t", [("a", "b", "")])
     with pytest.raises(ValueError, match="no source of it has codes"):

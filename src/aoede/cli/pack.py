@@ -21,7 +21,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def run(args: argparse.Namespace) -> None:
-    from aoede.data.packed import PackedFolder, TextTokenizer, corpus_sources, pack
+    from aoede.data.corpus import CorpusFolder
+    from aoede.data.packed import PackedFolder, TextTokenizer, pack
 
     if args.check:
         folder = PackedFolder(args.check)
@@ -31,6 +32,6 @@ def run(args: argparse.Namespace) -> None:
     for name in ("corpus", "out", "tokenizer"):
         if getattr(args, name) is None:
             raise ValueError(f"{'CORPUS' if name == 'corpus' else '--' + name} is missing; see `aoede pack --help`")
-    sources = corpus_sources(args.corpus, args.source)
-    options = {"max_tokens": args.max_tokens, "text_before_audio": args.text_before_audio}
+    sources = CorpusFolder.open(args.corpus).sources
+    options = {"max_tokens": args.max_tokens, "text_before_audio": args.text_before_audio, "only": args.source}
     print(pack(sources, TextTokenizer.open(args.tokenizer), args.vocabulary, args.out, progress=True, **options))

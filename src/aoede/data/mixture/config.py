@@ -10,12 +10,22 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from ..strict import from_dict, read_mapping
 
 KIND = "kind:"
 """Before a kind, in the place of a source's name: all sources of that kind which the phase does not name itself."""
+
+COPIES = "+aug"
+"""Sources of augmented copies are called so. Their kind is called so too, that no phase takes copies unasked."""
+
+
+class _Phase(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def shares(self) -> Mapping[str, float]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,11 +130,16 @@ def load_mixture_config(path: str | os.PathLike[str]) -> MixtureConfig:
     return replace(config, packed=os.fspath(Path(path).parent / config.packed))
 
 
-def sources_of(share: str, phase: PhaseConfig, kinds: Mapping[str, str]) -> Sequence[str]:
+def kind_in_shares(name: str, kind: str) -> str:
+    """What a source's kind is called in shares: `studio`, or `studio+aug` for augmented copies."""
+    return kind + COPIES if name.endswith(COPIES) else kind
+
+
+def sources_of(share: str, phase: _Phase, kinds: Mapping[str, str]) -> Sequence[str]:
     """The sources that a share means.
 
     Args:
-        kinds: source -> its kind.
+        kinds: source -> its kind, as `kind_in_shares` calls it.
     Raises:
         ValueError: no such source or kind (names those there are).
     """

@@ -15,16 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .chance import bits, key_of, shuffled
-from .config import MixtureConfig, PhaseConfig, sources_of
+from .config import COPIES, MixtureConfig, PhaseConfig, sources_of
 from .infill import EXTRA_IDS, can_be_rearranged, is_drawn
 from .rows import best_fit
 
 TRAIN, DEV, RELATED, OTHER_SPLIT, SPARE = range(5)
 """What a document is for: training; validation; nothing, since it shares its recording or its text with a held-out
 one; nothing, since its split is not trained on; nothing, being of a dev split that has more than is asked."""
-
-COPIES = "+aug"
-"""Sources of augmented copies are called so; their recordings are not for validation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +102,7 @@ def allot(
     phase asks of them by name.
 
     Args:
-        kinds: source -> kind.
+        kinds: source -> kind, as shares call it.
         available: source -> tokens to train on.
         held: source -> words on where its other tokens are, for the error.
     Returns:

@@ -190,7 +190,7 @@ class MixturePlan:
         if (folder / FILE).is_file():
             if (folder / FILE).read_text(encoding="utf-8") != content:
                 raise ValueError(f"{folder}: holds another plan; give another --out, or delete it")
-        elif folder.is_dir() and any(one.suffix != ".npy" and one.suffix != ".tmp" for one in folder.iterdir()):
+        elif folder.is_dir() and any(one.suffix not in (".npy", ".tmp", ".png") for one in folder.iterdir()):
             raise ValueError(f"{folder}: holds other files than a plan's; give another --out")
         folder.mkdir(parents=True, exist_ok=True)
         for name, values in self._arrays.items():

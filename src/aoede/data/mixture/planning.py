@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..packed import PackedDataset, PackedFolder
-from .config import MixtureConfig, sources_of
+from .config import MixtureConfig, kind_in_shares, sources_of
 from .draw import DEV, TRAIN, DrawnPhase, SourceDocuments, allot, draw_phases, hold_out
 from .plan import MixturePlan, PlanPhase, PlanSource
 
@@ -60,7 +60,7 @@ def plan_of(sources: Sequence[SourceDocuments], config: MixtureConfig, num_slots
         sources: all of the folder: those that are not trained on hold out recordings and texts of the others, too.
         num_slots: codes a frame.
     """
-    kinds = {source.name: source.kind for source in sources}
+    kinds = {source.name: kind_in_shares(source.name, source.kind) for source in sources}
     wanted = {name for phase in config.phases for share in phase.shares for name in sources_of(share, phase, kinds)}
     used = [index for index, source in enumerate(sources) if source.name in wanted]
     _check_lengths([sources[index] for index in used], config)
@@ -73,7 +73,7 @@ def plan_of(sources: Sequence[SourceDocuments], config: MixtureConfig, num_slots
     }
     takes = allot(
         config,
-        {source.name: source.kind for source in trained},
+        {source.name: kinds[source.name] for source in trained},
         {name: int(counts[TRAIN]) for name, counts in tokens.items()},
         {name: _held_words(counts) for name, counts in tokens.items()},
     )

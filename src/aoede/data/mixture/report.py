@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..saving import replacing
-from .config import KIND
+from .config import KIND, kind_in_shares, sources_of
 from .plan import MixturePlan, PlanPhase
 
 
@@ -66,16 +66,12 @@ def _phase(plan: MixturePlan, phase: PlanPhase) -> list[str]:
         f"{phase.name}  {phase.num_tokens:,} tokens of {phase.tokens:,} asked, rows {phase.first_row:,} to "
         f"{phase.first_row + phase.num_rows - 1:,}, {phase.filled / (phase.num_rows * plan.row_tokens):.2%} full"
     )
+    kinds = {name: kind_in_shares(name, about.kind) for name, about in plan.about.items()}
     rows: list[tuple[str, ...]] = [("", "asked", "realised", "tokens", "documents")]
     for share, asked in phase.shares.items():
-        kind = share.removeprefix(KIND) if share.startswith(KIND) else None
-        meant = [
-            name
-            for name in plan.sources
-            if name == share or (plan.about[name].kind == kind and name not in phase.shares)
-        ]
+        meant = sources_of(share, phase, kinds)
         rows.append(_row(share, f"{asked:.1%}", phase, meant))
-        if kind is not None:
+        if share.startswith(KIND):
             rows += [_row(f"  {name}", "", phase, [name]) for name in meant]
     return [title, *_columns(rows, 1)]
 

@@ -2,9 +2,9 @@
 
 from .dataset import PackedDataset, PackedFolder, PackedInfo
 from .index import IndexedFile, IndexedWriter
-from .sources import corpus_sources
+from .reading import PackSource
 from .tokenizer import TextTokenizer, byte_tokenizer
-from .writing import PackSource, PackSummary, pack
+from .writing import PackSummary, pack
 
 __all__ = [
     "IndexedFile",
@@ -16,6 +16,5 @@ __all__ = [
     "PackedInfo",
     "TextTokenizer",
     "byte_tokenizer",
-    "corpus_sources",
     "pack",
 ]

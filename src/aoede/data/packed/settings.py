@@ -5,6 +5,7 @@ Owns the file and the refusal to go on with a folder that was begun in another w
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,20 @@ def read_settings(folder: Path) -> dict[str, Any]:
     return values
 
 
-def hold_to_settings(folder: Path, settings: dict[str, Any]) -> None:
+def hold_to_settings(folder: Path, settings: dict[str, Any], only: Collection[str]) -> None:
+    """Write the settings, or compare them with those that the folder was begun with.
+
+    Args:
+        settings: `sources` are all of the corpus, name to digest.
+        only: those that are packed now; the folder's list becomes these and the ones it had.
+    Raises:
+        ValueError: other settings, or a finished source that changed or is gone since.
+    """
     path = folder / SETTINGS
+    listed = set(only)
     if path.exists():
         before = read_settings(folder)
+        listed |= set(before["sources"])
         for key in ("tokenizer", "codec", "vocabulary", "max_tokens", "text_before_audio"):
             # A folder of texts alone may get its first recordings later.
             if before.get(key) != settings[key] and not (key == "codec" and before.get(key) is None):
@@ -55,5 +66,7 @@ def hold_to_settings(folder: Path, settings: dict[str, Any]) -> None:
                 )
     elif any(folder.glob("*.idx")):
         raise ValueError(f"{folder}: holds .idx files that no run of `aoede pack` began; give another --out")
+    sources = {name: content for name, content in settings["sources"].items() if name in listed}
+    settings = {**settings, "sources": sources}
     with replacing(path) as temporary:
         temporary.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")

@@ -7,55 +7,31 @@ does not grow with the corpus but for 4 bytes a document. `documents.py` says wh
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
 import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import yaml
 from tqdm import tqdm
 
-from ..codes import PATTERN as CODES
-from ..codes import REPORT, CodesInfo, codes_info
 from ..holding import clear_leftovers, holding
 from ..saving import replacing
 from .dataset import PARTS, PackedDataset, PackedInfo
-from .documents import DocumentMaker, Documents
+from .documents import DocumentMaker
 from .index import IndexedWriter, dtype_for
+from .reading import PackSource, codec_of, content_of, documents_of
 from .settings import hold_to_settings
 from .table import TableWriter
 from .tokenizer import TextTokenizer
 from .vocabulary import resolve_vocabulary
-
-TEXTS = "text-*.parquet"
-"""Names of the shards of a source of texts."""
-
-BATCH_ROWS = 1024
-"""Rows made into documents at once."""
-
-
-class PackSource(Protocol):
-    """What packing wants to know of a source; `corpus.SourceInfo` is one."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def language(self) -> str: ...
-    @property
-    def licence(self) -> str: ...
-    @property
-    def folder(self) -> Path:
-        """Holds `codes-*.parquet` or `text-*.parquet`, and `report.json`."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,32 +67,34 @@ class PackSummary:
 
 
 def pack(
-    sources: Iterable[PackSource],
+    sources: Sequence[PackSource],
     tokenizer: TextTokenizer,
     vocabulary: str,
     out: str | os.PathLike[str],
     *,
     max_tokens: int | None = None,
     text_before_audio: bool = False,
+    only: Sequence[str] | None = None,
     progress: bool = False,
 ) -> PackSummary:
     """Write `<source>.bin`, `.idx`, `.documents.parquet` and `.json` for every source, and `augmented.yaml` and
     `tokenizer/` for all.
 
     Args:
+        sources: all of the corpus, whose codec the vocabulary must fit.
         vocabulary: as `resolve_vocabulary` takes it.
         out: folder to make or to go on with; finished sources stay, new ones are added.
         max_tokens: no document is longer; what is, is cut (audio between frames).
         text_before_audio: documents of recordings begin with their transcript.
+        only: names of the sources to pack now; None packs all.
         progress: a bar on stderr.
     Raises:
         ValueError: the folder was begun with other settings, another process writes there, codes of several codecs,
             or a source without anything that can be used.
     """
-    chosen, started = list(sources), time.perf_counter()
-    if not chosen:
-        raise ValueError("no sources to pack")
-    codec = _codec(chosen)
+    started = time.perf_counter()
+    chosen = _chosen(sources, only)
+    codec = codec_of(sources)
     words = resolve_vocabulary(vocabulary, tokenizer, codec)
     least = 2 + (words.num_slots if codec is not None else 0)
     if max_tokens is not None and max_tokens < least:
@@ -126,7 +104,7 @@ def pack(
     new_tokens = 0
     with holding(folder, "aoede pack"):
         clear_leftovers(folder)
-        contents = {source.name: _content(source) for source in chosen}
+        contents = {source.name: content_of(source) for source in sources}
         hold_to_settings(
             folder,
             {
@@ -138,6 +116,7 @@ def pack(
                 "text_before_audio": text_before_audio,
                 "sources": contents,
             },
+            only=[source.name for source in chosen],
         )
         words.save(folder / "augmented.yaml")
         _save_tokenizer(tokenizer, folder / "tokenizer")
@@ -163,6 +142,18 @@ def pack(
     )
 
 
+def _chosen(sources: Sequence[PackSource], only: Sequence[str] | None) -> list[PackSource]:
+    known = [source.name for source in sources]
+    for name in only or ():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3) or known
+            raise ValueError(f"the corpus has no source {name!r}; there are {', '.join(near)}")
+    chosen = [source for source in sources if only is None or source.name in only]
+    if not chosen:
+        raise ValueError("no sources to pack")
+    return chosen
+
+
 def _pack_source(source: PackSource, maker: DocumentMaker, folder: Path, content: str, progress: bool) -> PackedInfo:
     forms: Counter[str] = Counter()
     left_out: list[dict[str, str]] = []
@@ -174,7 +165,7 @@ def _pack_source(source: PackSource, maker: DocumentMaker, folder: Path, content
         bar = stack.enter_context(
             tqdm(desc=source.name, unit="token", unit_scale=True, disable=not progress, file=sys.stderr)
         )
-        for documents in _documents(source, maker):
+        for documents in documents_of(source, maker):
             writer.add(documents.ids, documents.lengths)
             table.add(documents.table)
             forms.update(documents.table["form"].to_pylist())
@@ -211,65 +202,6 @@ def _pack_source(source: PackSource, maker: DocumentMaker, folder: Path, content
         content=content,
         sha256=digests,
     )
-
-
-def _documents(source: PackSource, maker: DocumentMaker) -> Iterator[Documents]:
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
-
-    text = source.kind == "text"
-    for path in _shards(source):
-        try:
-            with pq.ParquetFile(path) as file:
-                for rows in file.iter_batches(batch_size=BATCH_ROWS):
-                    yield maker.from_text(rows) if text else maker.from_codes(rows)
-        except (pa.ArrowInvalid, KeyError, OSError) as error:
-            raise ValueError(f"{path}: damaged or no shard of `aoede prepare`: {error}; prepare it again") from error
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
-
-
-def _shards(source: PackSource) -> list[Path]:
-    pattern = TEXTS if source.kind == "text" else CODES
-    paths = sorted(source.folder.glob(pattern))
-    if not paths or not (source.folder / REPORT).is_file():
-        raise ValueError(
-            f"source {source.name}: {source.folder} is not finished (it has {len(paths)} shards {pattern}, and "
-            f"{'a' if (source.folder / REPORT).is_file() else 'no'} {REPORT}); run `aoede prepare` to its end"
-        )
-    return paths
-
-
-def _codec(sources: Sequence[PackSource]) -> CodesInfo | None:
-    found: tuple[str, CodesInfo] | None = None
-    for source in sources:
-        if source.kind == "text":
-            continue
-        info = codes_info(source.folder)
-        if found is not None and info != found[1]:
-            raise ValueError(
-                f"source {source.name} has codes of codec {info.codec_fingerprint}, source {found[0]} of "
-                f"{found[1].codec_fingerprint}; one model speaks one codec: prepare both with the same"
-            )
-        found = found or (source.name, info)
-    return None if found is None else found[1]
-
-
-def _content(source: PackSource) -> str:
-    """A digest of a source's shards by name, size, rows and schema metadata: changes when they are made anew."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    digest = hashlib.sha256()
-    for path in _shards(source):
-        try:
-            meta = pq.read_metadata(path)
-        except pa.ArrowInvalid as error:
-            raise ValueError(f"{path}: damaged or cut short ({error}); prepare it again") from error
-        digest.update(f"{path.name} {path.stat().st_size} {meta.num_rows}".encode())
-        for key, value in sorted((meta.metadata or {}).items()):
-            digest.update(key + b"\0" + value)
-    return digest.hexdigest()[:16]
 
 
 def _save_tokenizer(tokenizer: TextTokenizer, folder: Path) -> None:
