@@ -92,7 +92,7 @@ class CleanConfig:
         _within("loudness", self.loudness, -70, 0, "LUFS; speech is usually kept at -23")
         _within("highest_peak", self.highest_peak, -60, 0, "dB of full scale")
         _within("language", self.language, 0, 1, "how sure the judge must be")
-        _within("transcript", self.transcript, 0, 10, "character errors a character; 0.3 forgives a recogniser's own")
+        _within("transcript", self.transcript, 0, 10, "character errors a character; 0.5 forgives a recogniser's own")
         _within("cut", self.cut, 1, 3600, "seconds")
         _within("min_seconds", self.min_seconds, 0, 3600, "seconds")
         _within("max_seconds", self.max_seconds, 0, 1e9, "seconds")
