@@ -21,9 +21,13 @@ from tests.training.toy_prior import rows_of, toy_recipe
 
 TRAIN = """
 import sys
+from aoede.training import distributed
 from aoede.training.prior import PriorRecipe, train
 from aoede.training.recipe import load_recipe
-print("returned", train(load_recipe(sys.argv[1], PriorRecipe, sys.argv[4:]), sys.argv[2], sys.argv[3]))
+with distributed.group("cpu"):
+    for kind, format in (("ddp", "files"), ("fsdp", "dcp")):
+        changes = ["accumulate=2", f"parallel={kind}", f"loop.checkpoint_format={format}"]
+        train(load_recipe(sys.argv[1], PriorRecipe, changes), f"{sys.argv[2]}/{kind}")
 """
 
 
@@ -164,20 +168,22 @@ def test_a_resumed_run_equals_an_uninterrupted_one(plan, tmp_path):
 
 
 def test_two_processes_make_the_steps_of_one(plan, tmp_path):
-    path = tmp_path / "toy.yaml"
-    dump_recipe(toy_recipe(plan, steps=3), path)
-    for process in launch(TRAIN, [str(path), str(tmp_path / "two"), "auto", "accumulate=2"], 2):
+    """Whole on each of them or spread over them, in two batches each, with rates of their own for rows."""
+    optim = OptimConfig(lr=1e-2, eps=1e-2, decoupled_lr=5e-3, new_rows_lr=2e-2)
+    recipe = toy_recipe(plan, steps=3, optim=optim)
+    dump_recipe(recipe, tmp_path / "toy.yaml")
+    for process in launch(TRAIN, [str(tmp_path / "toy.yaml"), str(tmp_path)], 2):
         assert process.returncode == 0, process.stderr[-3000:]
-    train(toy_recipe(plan, steps=3), tmp_path / "one")
-    file = "checkpoints/step-00000003/state.pt"
-    one, two = (torch.load(tmp_path / name / file, weights_only=True)["objective"]["model"] for name in ("one", "two"))
-    for name, weight in one.items():
-        torch.testing.assert_close(two[name], weight, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
-    logs = [read_log(tmp_path / name / "metrics.jsonl") for name in ("one", "two")]
-    for mine, theirs in zip(*logs, strict=True):
-        assert mine.keys() == theirs.keys()
-        for key in mine.keys() - {"steps_per_second", "phase"}:
-            assert theirs[key] == pytest.approx(mine[key], rel=1e-3, abs=1e-4), key
+    one = AutoModelForCausalLM.from_pretrained(train(recipe, tmp_path / "one")).state_dict()
+    for kind in ("ddp", "fsdp"):
+        two = AutoModelForCausalLM.from_pretrained(tmp_path / kind / "export").state_dict()
+        for name, weight in one.items():
+            torch.testing.assert_close(two[name], weight, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+        logs = [read_log(tmp_path / name / "metrics.jsonl") for name in ("one", kind)]
+        for mine, theirs in zip(*logs, strict=True):
+            assert mine.keys() == theirs.keys()
+            for key in mine.keys() - {"steps_per_second", "phase"}:
+                assert theirs[key] == pytest.approx(mine[key], rel=1e-3, abs=1e-4), key
 
 
 @pytest.fixture(scope="module")
