@@ -105,8 +105,13 @@ class _RoutedNLL(torch.autograd.Function):
         label = torch.zeros_like(total)
         mean, best = (torch.zeros_like(total), total.clone()) if with_stats else (total, total)
         with torch.autocast(device, enabled=False):
-            for part, tile, _, h, w, b in _chunks(hidden, weight, bias, groups, dtype):
+            for part, tile, is_whole, _, h, w, b in _chunks(hidden, weight, bias, groups, dtype):
                 scores = scaling(F.linear(h, w, b).float())
+                if is_whole and not with_stats:
+                    nll = F.cross_entropy(scores, columns[part], reduction="none")  # one pass over the scores
+                    label[part] = scores.gather(1, columns[part, None])[:, 0]
+                    total[part] = label[part] + nll
+                    continue
                 at, inside = _place(columns[part], tile)
                 label[part] += torch.where(inside, scores.gather(1, at[:, None])[:, 0], 0.0)
                 here = scores.logsumexp(-1)
@@ -136,9 +141,11 @@ class _RoutedNLL(torch.autograd.Function):
         grad_bias = torch.zeros_like(bias, dtype=_wide(bias)) if bias is not None and wants_bias else None
         sums: Tensor | None = None
         with torch.autocast(hidden.device.type, enabled=False):
-            for part, tile, is_last, h, w, b in _chunks(hidden, weight, bias, ctx.groups, ctx.dtype):
+            for part, tile, _, is_last, h, w, b in _chunks(hidden, weight, bias, ctx.groups, ctx.dtype):
                 scores = ctx.scaling(F.linear(h, w, b).float())
-                slope = (scores - total[part, None]).exp_()
+                # In place, unless the soft cap's own slope needs the scores.
+                slope = scores.sub_(total[part, None]) if ctx.scaling.cap is None else scores - total[part, None]
+                slope.exp_()
                 at, inside = _place(columns[part], tile)
                 slope[torch.arange(len(at), device=at.device), at] -= inside.float()
                 slope *= grad[part, None]
@@ -190,8 +197,8 @@ def _place(columns: Tensor, tile: tuple[int, int, int]) -> tuple[Tensor, Tensor]
 
 
 def _chunks(hidden: Tensor, weight: Tensor, bias: Tensor | None, groups: Any, dtype: torch.dtype) -> Any:
-    """Yield (slice of positions, tile, whether it is the tile's last slice, hidden, weight and bias of them), such that
-    positions x rows is at most CHUNK_ELEMENTS."""
+    """Yield (slice of positions, tile, whether it has all rows of its group, whether this is its last slice, hidden,
+    weight and bias of them), such that positions x rows is at most CHUNK_ELEMENTS."""
     for rows, start, stop in groups:
         for tile in rows.tiles:
             _, low, high = tile
@@ -200,7 +207,7 @@ def _chunks(hidden: Tensor, weight: Tensor, bias: Tensor | None, groups: Any, dt
             step = max(1, CHUNK_ELEMENTS // (high - low))
             for at in range(start, stop, step):
                 part = slice(at, min(at + step, stop))
-                yield part, tile, part.stop == stop, hidden[part].to(dtype), w, b
+                yield part, tile, len(rows.tiles) == 1, part.stop == stop, hidden[part].to(dtype), w, b
 
 
 class RoutedHead:
