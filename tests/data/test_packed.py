@@ -2,6 +2,9 @@
 
 import json
 import pickle
+import signal
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -190,6 +193,49 @@ def test_a_run_goes_on_with_the_first_source_that_is_not_finished(tmp_path):
     for name in (name for name in names if name != "tokenizer"):
         assert (tmp_path / "p" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert "nothing left to do" in str(pack(sources, WORDS, "extend", tmp_path / "p"))
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from aoede.data.corpus import SourceInfo
+from aoede.data.packed import IndexedWriter, TextTokenizer, byte_tokenizer, pack
+
+home = Path(sys.argv[1])
+sources = [
+    SourceInfo(name=name, kind="studio", language="xx", licence="CC0", folder=home / "c" / name)
+    for name in ("one", "two")
+]
+add, calls = IndexedWriter.add, []
+
+def add_and_die(self, ids, lengths):
+    add(self, ids, lengths)
+    self._file.flush()
+    calls.append(1)
+    if len(calls) == 4:  # two shards of `one`, two of three of `two`
+        os.kill(os.getpid(), signal.SIGKILL)
+
+IndexedWriter.add = add_and_die
+pack(sources, TextTokenizer(byte_tokenizer()), "extend", home / "p")
+"""
+
+
+def test_a_run_that_is_killed_in_the_middle_of_a_file_leaves_no_trace_in_the_end(tmp_path):
+    sources = [
+        audio_source(tmp_path / "c", "one", [clip(f"a{i}", 3) for i in range(6)]),
+        audio_source(tmp_path / "c", "two", [clip(f"b{i}", 2) for i in range(9)]),
+    ]
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, timeout=300)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    there = {path.name for path in (tmp_path / "p").iterdir()}
+    assert "one.json" in there and not any(name.startswith("two") for name in there)
+    assert sum(name.endswith(".tmp") for name in there) >= 1
+    pack(sources, WORDS, "extend", tmp_path / "p")
+    pack(sources, WORDS, "extend", tmp_path / "whole")
+    names = sorted(path.name for path in (tmp_path / "whole").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "p").iterdir())
+    for name in (name for name in names if name != "tokenizer"):
+        assert (tmp_path / "p" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_other_settings_and_changed_sources_are_refused(tmp_path):
