@@ -42,13 +42,14 @@ def plot_plan(plan: MixturePlan, image: str | os.PathLike[str]) -> None:
     figure = Figure(figsize=(9, 1.6 + 0.6 * len(plan.phases) + 0.12 * len(plan.sources)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    colours = colormaps["tab20"].resampled(20)
+    many = len(plan.sources) > 20
+    colours = colormaps["turbo"].resampled(len(plan.sources)) if many else colormaps["tab20"]
     names = [f"{phase.name}\n{_short(phase.num_tokens)}" for phase in plan.phases]
     left = [0.0] * len(plan.phases)
     for index, source in enumerate(plan.sources):
         shares = [phase.realised[source] for phase in plan.phases]
         label = f"{source} ({plan.about[source].kind})"
-        bars = axes.barh(names, shares, left=left, color=colours(index % 20), label=label, edgecolor="white")
+        bars = axes.barh(names, shares, left=left, color=colours(index), label=label, edgecolor="white")
         axes.bar_label(bars, [f"{share:.0%}" if share >= 0.05 else "" for share in shares], label_type="center", size=7)
         left = [before + share for before, share in zip(left, shares, strict=True)]
     axes.invert_yaxis()
