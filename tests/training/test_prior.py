@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from aoede.cli.main import main
 from aoede.models import CodecCausalLM
@@ -212,6 +212,21 @@ def test_an_adapter_is_trained_and_written_apart_and_merged(plan, base, tmp_path
     state = torch.load(tmp_path / "out" / "checkpoints" / "step-00000003" / "state.pt", weights_only=True)
     assert all("lora" in name or "trainable_tokens" in name for name in state["objective"]["model"])
     train(recipe, tmp_path / "again", str(tmp_path / "out" / "checkpoints" / "step-00000003"))
+
+
+def test_a_plain_text_model_is_extended_with_the_plan_s_vocabulary(plan, tmp_path):
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=258, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        bos_token_id=None, eos_token_id=257, pad_token_id=256,
+    )  # fmt: skip
+    text_model = LlamaForCausalLM(config)
+    text_model.save_pretrained(tmp_path / "text")
+    objective = PriorObjective(toy_recipe(plan, model=PriorModelConfig(base=str(tmp_path / "text"))), tmp_path)
+    assert objective.model.vocabulary == objective.plan.packed.vocabulary
+    rows = objective.model.get_input_embeddings().weight
+    assert torch.equal(rows[:258], text_model.get_input_embeddings().weight)
+    assert math.isfinite(objective.train_step(0)["loss"])
 
 
 def test_new_rows_move_at_their_own_rate(plan, base, tmp_path):
