@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -169,7 +170,7 @@ class _Data:
             self.notes.append(f"{len(embeddings) - len(kept)} recordings have no {label} and are left out")
         if len(kept) < 4:
             raise ValueError(f"{len(kept)} recordings have a {label}; a probe needs 4 at least")
-        self.values = [labels[one.id] for one in kept]
+        self.values: list[Any] = [labels[one.id] for one in kept]
         self.x = np.stack([one.vector for one in kept]).astype(np.float64)
         # Pieces `id#2` and augmented copies `id+slow` belong to their recording.
         by_speaker = label != "speaker" and all(one.speaker for one in kept) and len({o.speaker for o in kept}) >= FOLDS

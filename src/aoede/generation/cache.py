@@ -45,6 +45,8 @@ class RowsLayer(CacheLayerMixin):
 
     is_compileable = False
     is_sliding = False
+    keys: Any  # a Tensor from the first row on
+    values: Any
 
     def __init__(self, rows: int, cursor: Cursor) -> None:
         super().__init__()
@@ -61,6 +63,7 @@ class RowsLayer(CacheLayerMixin):
             if first == 0:
                 buffer[row, :, :length] = given[source_row, :, :length]
             else:
+                assert window is not None
                 columns = torch.arange(first, length, device=buffer.device) % window
                 buffer[row][:, columns] = given[source_row, :, first:length]
 
@@ -167,6 +170,8 @@ class _NoLayer(DummyLayer):
 
 class RowsCache(Cache):
     """The cache of so many rows, each with its own length."""
+
+    layers: list[Any]
 
     def __init__(self, config: PretrainedConfig, rows: int, *, is_compiled: bool = False) -> None:
         """Empty buffers for a text model's configuration.

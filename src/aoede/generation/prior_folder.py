@@ -29,15 +29,16 @@ def open_model(source: str | os.PathLike[str], device: str = "cpu") -> tuple[Cod
     from transformers import AutoTokenizer
 
     name = os.fspath(source)
-    folder: Path | None = Path(source)
+    found: Path | None = None
+    folder = Path(source)
     if folder.is_dir():
         if not (folder / "config.json").is_file() and (folder / "model" / "config.json").is_file():
             folder = folder / "model"
         _check_config(folder)
         has_tokenizer = (folder / "tokenizer_config.json").is_file() or (folder / "tokenizer.json").is_file()
-        place: str = os.fspath(folder)
+        found, place = folder, os.fspath(folder)
     elif name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        folder, has_tokenizer, place = None, True, name
+        has_tokenizer, place = True, name
     else:
         raise ValueError(f"{name}: no such model folder (and no owner/name on the model hub)")
     with quiet_loading():
@@ -49,7 +50,7 @@ def open_model(source: str | os.PathLike[str], device: str = "cpu") -> tuple[Cod
         tokenizer = AutoTokenizer.from_pretrained(place) if has_tokenizer else None
     model = model.to(device)
     # Half precision is a form of storage here: most CPUs compute it slowly.
-    return (model.float() if model.device.type == "cpu" else model), tokenizer, folder
+    return (model.float() if model.device.type == "cpu" else model), tokenizer, found
 
 
 def find_codec(folder: Path | None) -> Path:

@@ -99,13 +99,12 @@ def check(model: CodecCausalLM, name: int | str, request: Request | TextRequest)
     """Raises ValueError for a request that cannot be answered (names it, the value, the limit)."""
     vocabulary, longest = model.vocabulary, longest_row(model)
     ids = torch.as_tensor([int(i) for i in request.ids], dtype=torch.long)[None]
-    is_speech = isinstance(request, Request)
-    if not is_speech and not ids.numel():
+    if isinstance(request, TextRequest) and not ids.numel():
         raise ValueError(f"request {name} has an empty prompt: a text goes on from at least one id")
-    wanted, what = (request.max_frames, "frames") if is_speech else (request.max_tokens, "ids")
+    wanted, what = (request.max_frames, "frames") if isinstance(request, Request) else (request.max_tokens, "ids")
     if wanted < 1:
         raise ValueError(f"request {name} allows {wanted} {what}; at least 1 is needed")
-    if is_speech and not 0 <= request.min_frames <= request.max_frames:
+    if isinstance(request, Request) and not 0 <= request.min_frames <= wanted:
         raise ValueError(f"request {name} asks for {request.min_frames} frames at least and {wanted} at most")
     try:
         _, state = model.router.advance(ids, strict=True)
@@ -115,13 +114,15 @@ def check(model: CodecCausalLM, name: int | str, request: Request | TextRequest)
         raise ValueError(
             f"request {name}: the prompt ends inside an audio span; close it, or give its frames as the prefix"
         )
-    if not is_speech and (bad := [i for i in request.stop_ids if not bool(vocabulary.is_text(torch.tensor(i)))]):
-        raise ValueError(f"request {name}: stop id {bad[0]} is no text, so it never comes")
+    if isinstance(request, TextRequest):
+        for stop in request.stop_ids:
+            if not bool(vocabulary.is_text(torch.tensor(stop))):
+                raise ValueError(f"request {name}: stop id {stop} is no text, so it never comes")
     prompt = prompt_ids(model, request)
     if longest is not None and room(model, request) < 1:
+        given, one = (len(prompt) - 1, "a frame") if isinstance(request, Request) else (len(prompt), "an id")
         raise ValueError(
-            f"request {name} has {len(prompt) - is_speech} prompt ids, the model takes {longest} in all: "
-            f"there is no room for {'a frame' if is_speech else 'an id'}"
+            f"request {name} has {given} prompt ids, the model takes {longest} in all: there is no room for {one}"
         )
 
 
@@ -142,8 +143,9 @@ def room(model: CodecCausalLM, request: Request | TextRequest) -> int:
     longest = longest_row(model)
     if isinstance(request, TextRequest):
         # Text positions of a model with parallel positions grow by the stride: its count is no measure of them.
-        is_free = longest is None or model.config.text_stride is not None
-        return request.max_tokens if is_free else min(request.max_tokens, longest - len(request.ids))
+        if longest is None or model.config.text_stride is not None:
+            return request.max_tokens
+        return min(request.max_tokens, longest - len(request.ids))
     is_parallel = model.config.text_stride is not None
     # With parallel positions the span begins where the spans before it ended: text takes none of its room.
     before = len(request.ids)

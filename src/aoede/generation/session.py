@@ -217,7 +217,7 @@ class Session:
     def _read(self) -> Tensor:
         """Hidden states [n, H] of all rows: what was drawn last goes through the backbone, new rows have theirs."""
         count = len(self._rows) - self._num_fresh
-        fresh = [row.hidden for row in self._rows[count:]]
+        fresh = [row.hidden for row in self._rows[count:] if row.hidden is not None]
         if count == 0:
             return torch.stack(fresh)
         rows = self._rows[:count]
@@ -227,8 +227,8 @@ class Session:
             # Always the same shape: rows that are new or idle write where nothing is read, or is written anew.
             spare = [row.length for row in self._rows[count:]] + [0] * self.free
             ids, positions, lengths = ids + [0] * len(spare), positions + [0] * len(spare), lengths + spare
-        device, weight = self.model.device, self.model.get_input_embeddings().weight
-        mask = self.cache.place(lengths, device, weight.dtype)
+        device = self.model.device
+        mask = self.cache.place(lengths, device, self.model.dtype)
         forward = self._compiled or backbone_step
         hidden = forward(
             self.model.model,
