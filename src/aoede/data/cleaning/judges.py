@@ -118,6 +118,8 @@ def _made(step: str, call: str, options: Mapping[str, Any]) -> Any:
     try:
         return maker(**options)
     except TypeError as error:
-        raise ValueError(f"judges.{step}: {call} refuses its options {dict(options)}: {error}") from error
+        raise ValueError(
+            f"judges.{step}: {call} refuses its options {dict(options)}: {error}; set them under judges.{step}.options"
+        ) from error
     except ValueError as error:
         raise ValueError(f"judges.{step}: {error}") from error
