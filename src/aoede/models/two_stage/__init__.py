@@ -1,0 +1,16 @@
+"""Two-stage models: a backbone over frames, a depth decoder inside each frame."""
+
+from aoede.models.two_stage.amortization import amortized_frames
+from aoede.models.two_stage.config import TwoStageConfig
+from aoede.models.two_stage.decoding import FrameStep, FrameStream, TwoStageGeneration
+from aoede.models.two_stage.model import TwoStageModel, TwoStageOutput
+
+__all__ = [
+    "FrameStep",
+    "FrameStream",
+    "TwoStageConfig",
+    "TwoStageGeneration",
+    "TwoStageModel",
+    "TwoStageOutput",
+    "amortized_frames",
+]

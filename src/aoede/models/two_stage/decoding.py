@@ -1,0 +1,356 @@
+"""Decoding: frames out of a two-stage model, one at a time.
+
+Owns the state of rows that are being generated (both caches, random numbers, who has ended), `generate_frame` and
+`generate`. Knows nothing of text or audio. A row draws S numbers a frame from its own generator, so what it gives depends
+on its seed and its frames, not on its batch. This file travels inside saved model folders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from transformers.utils import ModelOutput
+
+from aoede.models.sampling import Sampling, choose
+from aoede.models.two_stage.cache import BufferCache, buffers, prefilled
+from aoede.models.two_stage.frames import entries
+
+if TYPE_CHECKING:
+    from aoede.models.two_stage.model import Prefix, TwoStageModel
+
+
+@dataclass(frozen=True)
+class FrameStep:
+    """One new frame of every row."""
+
+    codes: Tensor
+    """[B, S] int64; -1 where nothing was drawn (the other slots of a stop row)."""
+
+    log_probs: Tensor
+    """[B, S] float32: of the codes under the model itself (temperature 1, no filters); 0 where nothing was drawn."""
+
+    is_stop: Tensor
+    """[B] bool: this frame is the stop frame."""
+
+
+@dataclass
+class TwoStageGeneration(ModelOutput):
+    """What `generate(return_dict_in_generate=True)` returns."""
+
+    sequences: Tensor | None = None
+    """[B, F, S] int64: the drawn frames, the stop frame too; -1 behind it."""
+
+    lengths: Tensor | None = None
+    """[B] int64: frames of sound, the stop frame not counted."""
+
+    is_finished: Tensor | None = None
+    """[B] bool: the row drew its stop frame (else `max_new_frames` cut it)."""
+
+    log_probs: Tensor | None = None
+    """[B, F, S] float32, as in `FrameStep`; `TwoStageModel.log_probs` gives the same."""
+
+    @property
+    def frames(self) -> list[Tensor]:
+        """The frames of sound of each row, [F_i, S]."""
+        assert self.sequences is not None and self.lengths is not None
+        return [row[:length] for row, length in zip(self.sequences, self.lengths.tolist(), strict=True)]
+
+
+class FrameStream:
+    """Rows that are being generated: feed what is given, step for what is drawn.
+
+    `feed` and `step` may follow each other in any order after a first `feed`: a dialogue goes on in one stream, turn
+    after turn, without reading anything twice.
+    """
+
+    def __init__(
+        self,
+        model: TwoStageModel,
+        rows: int,
+        *,
+        sampling: Sampling | None = None,
+        depth_sampling: Sampling | None = None,
+        seeds: int | Sequence[int] | None = None,
+        capacity: int = 512,
+        compile_depth: bool = False,
+        prefix_embeds: Tensor | None = None,
+        prefix_key_values: Prefix | None = None,
+    ) -> None:
+        """Open a stream of so many rows.
+
+        Args:
+            sampling, depth_sampling: of slot 0, and of the others (None: the same).
+            seeds: one a row; a number: the first row's, the others count on from it; None: from torch's generator.
+            capacity: frames a row to make room for at once; more are taken as needed.
+        """
+        self.model = model
+        self.sampling = sampling or Sampling()
+        self.depth_sampling = depth_sampling or self.sampling
+        self.generators = _generators(seeds, rows)
+        self.device = model.audio_embeddings.weight.device
+        self.rows = rows
+        self.prefix_embeds = prefix_embeds
+        if prefix_key_values is not None:
+            self.cache = prefilled(model.config.backbone, prefix_key_values, rows, capacity)
+        else:
+            self.cache = buffers(model.config.backbone, capacity)
+        past = int(self.cache.get_seq_length()) if prefix_key_values is not None else 0
+        self.mask = torch.ones(rows, past, dtype=torch.bool, device=self.device)
+        self.depth_cache = buffers(model.config.depth_decoder, model.config.num_slots)
+        self.compile_depth = compile_depth
+        self.hidden: Tensor | None = None
+        self.pending: tuple[Tensor, Tensor] | None = None
+
+    @torch.no_grad()
+    def feed(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> None:
+        """Read frames [B, n, S + 1] that are given: a prompt, or the next turn (behind the frame drawn last).
+
+        Raises:
+            ValueError: frames that do not fit; a row whose last frame is padding (pad on the left).
+        """
+        present = entries(input_ids, attention_mask, self.model.config)
+        if not bool(present[:, -1].any()) or not bool(present[:, -1].any(-1).all()):
+            raise ValueError("the last frame of a row is padding: pad prompts on the left")
+        self._read(input_ids, present)
+
+    @torch.no_grad()
+    def step(self) -> FrameStep:
+        """Draw the next frame of every row.
+
+        Raises:
+            ValueError: nothing was fed yet.
+        """
+        if self.pending is not None:
+            self._read(*self._flush())
+        if self.hidden is None:
+            raise ValueError("nothing was fed: give the stream a prompt before the first step")
+        codes, log_probs = self._draw(self.hidden)
+        stop = codes == torch.tensor(self.model.config.stop_frame, device=codes.device)
+        text = torch.full_like(codes[:, :1], -1)
+        frame = torch.cat([codes, text], 1)[:, None]
+        self.pending = (frame, frame >= 0)
+        return FrameStep(codes, log_probs, stop.all(-1))
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows [n] only."""
+        for cache in (self.cache, self.depth_cache):
+            if isinstance(cache, BufferCache):
+                cache.keep(rows)
+            else:
+                cache.batch_select_indices(rows)
+        self.mask = self.mask[rows]
+        self.generators = [self.generators[row] for row in rows.tolist()]
+        if self.hidden is not None:
+            self.hidden = self.hidden[rows]
+        if self.pending is not None:
+            self.pending = (self.pending[0][rows], self.pending[1][rows])
+        self.rows = len(rows)
+
+    # -- the parts ----------------------------------------------------------------------------------------------
+
+    def _flush(self) -> tuple[Tensor, Tensor]:
+        assert self.pending is not None
+        pending, self.pending = self.pending, None
+        return pending
+
+    def _read(self, input_ids: Tensor, present: Tensor) -> None:
+        if self.pending is not None:
+            ids, there = self._flush()
+            input_ids, present = torch.cat([ids, input_ids], 1), torch.cat([there, present], 1)
+        if input_ids.shape[0] != self.rows:
+            raise ValueError(f"{input_ids.shape[0]} rows of frames for a stream of {self.rows}")
+        embeds = self.model.embed(input_ids, present)
+        real = present.any(-1)
+        if self.prefix_embeds is not None:
+            prefix = self.prefix_embeds.to(embeds).expand(self.rows, -1, -1)
+            embeds = torch.cat([prefix, embeds], 1)
+            real = torch.cat([real.new_ones(self.rows, prefix.shape[1]), real], 1)
+            self.prefix_embeds = None
+        self.mask = torch.cat([self.mask, real], 1)
+        past, is_full = self.mask.shape[1] - real.shape[1], bool(self.mask.all())
+        positions = (self.mask.long().cumsum(1) - 1).clamp(min=0)[:, past:]
+        outputs = self.model.backbone(
+            inputs_embeds=embeds,
+            attention_mask=None if is_full else self.mask.long(),
+            position_ids=positions,
+            past_key_values=self.cache,
+            use_cache=True,
+        )
+        self.hidden = outputs.last_hidden_state[:, -1]
+
+    def _draw(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes and their log-probabilities [B, S] of the frame after hidden states [B, H]."""
+        model, config = self.model, self.model.config
+        slots = config.num_slots
+        uniform = torch.stack([torch.rand(slots, generator=g, dtype=torch.float64) for g in self.generators])
+        uniform = uniform.to(hidden.device)
+        codes, log_probs = [], []
+        scores = model.slot0_logits(hidden)
+        if isinstance(self.depth_cache, BufferCache):
+            self.depth_cache.rewind()
+        else:
+            self.depth_cache = buffers(config.depth_decoder, slots)
+        inputs = hidden[:, None]
+        for slot in range(slots):
+            code = choose(scores, self.depth_sampling if slot else self.sampling, uniform[:, slot])
+            codes.append(code)
+            log_probs.append(scores.float().log_softmax(-1).gather(-1, code[:, None])[:, 0])
+            if slot == slots - 1:
+                break
+            last = model.audio_embeddings(code + config.slot_offsets[slot])[:, None]
+            inputs = torch.cat([inputs, last], 1) if slot == 0 else last
+            state = model.depth_decoder(
+                inputs_embeds=model.projection(inputs), past_key_values=self.depth_cache, use_cache=True
+            ).last_hidden_state[:, -1]
+            scores = (state @ model.depth_heads[slot])[:, : config.legal_rows[slot + 1]]
+        drawn, found = torch.stack(codes, 1), torch.stack(log_probs, 1)
+        if config.stop == "row":
+            ended = drawn[:, 0] == config.stop_frame[0]
+            drawn[ended, 1:], found[ended, 1:] = -1, 0.0
+        return drawn, found
+
+
+class FrameDecoding:
+    """`generate_frame` and `generate`, for `TwoStageModel`."""
+
+    def generate_frame(
+        self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, *, stream: FrameStream | None = None,
+        **options: Any,
+    ) -> tuple[FrameStep, FrameStream]:  # fmt: skip
+        """One frame after a prompt, or after what a stream has read and drawn so far.
+
+        Args:
+            input_ids, attention_mask: frames to read first, [B, F, S + 1].
+            stream: what the last call returned; None opens one.
+            options: of `FrameStream` (sampling, depth_sampling, seeds, ...).
+        Returns:
+            the frame, and the stream, which goes on behind it.
+        """
+        if stream is None:
+            if input_ids is None:
+                raise ValueError("give input_ids, or the stream that the last call returned")
+            stream = FrameStream(self, input_ids.shape[0], **options)  # type: ignore[arg-type]
+        if input_ids is not None:
+            stream.feed(input_ids, attention_mask)
+        return stream.step(), stream
+
+    @torch.no_grad()
+    def generate(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        *,
+        max_new_frames: int | None = None,
+        do_sample: bool | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        depth_temperature: float | None = None,
+        depth_top_k: int | None = None,
+        depth_top_p: float | None = None,
+        depth_min_p: float | None = None,
+        seeds: int | Sequence[int] | None = None,
+        stop_on_all_zeros: bool = True,
+        on_frame: Callable[[int, Tensor], Any] | None = None,
+        compile_depth: bool = False,
+        prefix_embeds: Tensor | None = None,
+        prefix_key_values: Prefix | None = None,
+        return_dict_in_generate: bool = False,
+        generation_config: Any = None,
+        max_new_tokens: int | None = None,
+        **unknown: Any,
+    ) -> list[Tensor] | TwoStageGeneration:
+        """Frames after prompts, until their stop frame.
+
+        Args:
+            input_ids, attention_mask: prompts [B, F, S + 1], padded on the left.
+            max_new_frames: the most frames a row (`max_new_tokens` is the same).
+            do_sample: False takes the highest scores; None and True draw.
+            temperature, top_k, top_p, min_p: of slot 0; what is not given comes from `generation_config`.
+            depth_temperature, depth_top_k, depth_top_p, depth_min_p: of the other slots; None: as slot 0.
+            seeds: one a row; a number: the first row's, the others count on from it; None: from torch's generator.
+            stop_on_all_zeros: False goes on to `max_new_frames`, whatever is drawn (with "zeros" as the stop).
+            on_frame: called with (row, codes [S]) for every frame of sound as it is drawn; a true answer ends the row.
+            compile_depth: run the depth decoder through torch.compile (a minute at the first frame).
+        Returns:
+            the frames of sound of each row, [F_i, S] int64, or a `TwoStageGeneration`.
+        Raises:
+            ValueError: an unknown argument, a prompt without frames or padded on the right.
+        """
+        if unknown:
+            raise ValueError(f"generate of a two-stage model does not take {', '.join(sorted(unknown))}")
+        if input_ids is None:
+            raise ValueError("generate needs a prompt: input_ids [B, F, S + 1]")
+        settings = generation_config if generation_config is not None else self.generation_config  # type: ignore[attr-defined]
+        most = next((n for n in (max_new_frames, max_new_tokens, getattr(settings, "max_new_tokens", None)) if n), 1024)
+        first, rest = _samplings(
+            settings, do_sample,
+            {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p},
+            {"temperature": depth_temperature, "top_k": depth_top_k, "top_p": depth_top_p, "min_p": depth_min_p},
+        )  # fmt: skip
+        batch, frames, _ = input_ids.shape
+        stream = FrameStream(
+            self, batch, sampling=first, depth_sampling=rest, seeds=seeds, capacity=frames + most,  # type: ignore[arg-type]
+            compile_depth=compile_depth, prefix_embeds=prefix_embeds, prefix_key_values=prefix_key_values,
+        )  # fmt: skip
+        stream.feed(input_ids, attention_mask)
+        slots = self.config.num_slots  # type: ignore[attr-defined]
+        codes = torch.full((batch, most, slots), -1, device=stream.device)
+        log_probs = torch.zeros(batch, most, slots, device=stream.device)
+        lengths, finished = [0] * batch, [False] * batch
+        stops = stop_on_all_zeros or self.config.stop != "zeros"  # type: ignore[attr-defined]
+        alive, count = list(range(batch)), 0
+        while alive and count < most:
+            step = stream.step()
+            rows = torch.tensor(alive, device=stream.device)
+            codes[rows, count], log_probs[rows, count] = step.codes, step.log_probs
+            going = []
+            for at, (row, ends) in enumerate(zip(alive, step.is_stop.tolist(), strict=True)):
+                if ends and stops:
+                    finished[row] = True
+                    continue
+                lengths[row] += 1
+                if on_frame is None or not on_frame(row, step.codes[at]):
+                    going.append(at)
+            if len(going) < len(alive) and going:
+                stream.keep(torch.tensor(going, device=stream.device))
+            alive, count = [alive[at] for at in going], count + 1
+        result = TwoStageGeneration(
+            sequences=codes[:, :count],
+            lengths=torch.tensor(lengths, device=stream.device),
+            is_finished=torch.tensor(finished, device=stream.device),
+            log_probs=log_probs[:, :count],
+        )
+        return result if return_dict_in_generate else result.frames
+
+
+def _generators(seeds: int | Sequence[int] | None, rows: int) -> list[torch.Generator]:
+    if seeds is None:
+        seeds = torch.randint(0, 2**62, (rows,)).tolist()
+    elif isinstance(seeds, int):
+        seeds = range(seeds, seeds + rows)
+    if len(seeds) != rows:
+        raise ValueError(f"{len(seeds)} seeds for {rows} rows; give one a row, or one number")
+    return [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+
+
+def _samplings(
+    settings: Any, do_sample: bool | None, first: dict[str, Any], rest: dict[str, Any]
+) -> tuple[Sampling, Sampling]:
+    """Slot 0's and the others' sampling: arguments, then the generation configuration, then drawing as it is."""
+    for name, value in first.items():
+        if value is None:
+            first[name] = getattr(settings, name, None)
+    for name, value in rest.items():
+        if value is None:
+            rest[name] = getattr(settings, f"depth_{name}", None)
+    base = Sampling(temperature=1.0).override(**{**first, "top_k": first["top_k"] or None})
+    depth = base.override(**{**rest, "top_k": rest["top_k"] or None})
+    if do_sample is False:
+        base, depth = base.override(temperature=0.0), depth.override(temperature=0.0)
+    return base, depth
