@@ -101,8 +101,8 @@ def prepare_corpus(
         clear_leftovers(folder)
         run = _Run(config, folder, settings, engine, workers, listing, {told["name"]: told["rows"] for told in plans})
         new = run.missing()
-        if new:
-            (folder / REPORT).unlink(missing_ok=True)  # it would call the folder finished
+        for place in {folder, *((folder / file).parent for file in new)} if new else ():
+            (place / REPORT).unlink(missing_ok=True)  # it would call the folder finished
         run.texts(surveys)
         run.recordings(progress)
         run.journal.finish(run.expected)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..audio import duration_words
 from ..codes import read_shard_metadata
 from .folder import REPORT, SourceInfo, source_rows
 from .journal import write_json
@@ -66,7 +67,7 @@ class CorpusSummary:
         table: list[tuple[str, ...]] = [head]
         for one in self.sources:
             counts = (one.rows, one.kept, one.dropped, one.rejected)
-            hours = "" if one.kind == "text" else f"{one.seconds / 3600:.2f}"
+            hours = "" if one.kind == "text" else f"{one.seconds / 3600:.{2 if one.seconds >= 360 else 4}f}"
             codes, characters = (f"{number:,}" if number else "" for number in (one.codes, one.characters))
             table.append((one.name, one.kind, one.language, *(f"{n:,}" for n in counts), hours, codes, characters))
         widths = [max(len(row[column]) for row in table) for column in range(len(head))]
@@ -81,7 +82,7 @@ class CorpusSummary:
             lines.append("nothing left to do")
         elif self.new_seconds:
             speed = self.new_seconds / self.work_seconds
-            lines.append(f"{self.new_seconds / 3600:.2f} hours encoded now, {speed:.1f} x faster than they play")
+            lines.append(f"{duration_words(self.new_seconds)} encoded now, {speed:.1f} x faster than it plays")
         lines.append(f"what was kept, dropped and why: {self.folder}/report.html, every recording: */clips-*.jsonl")
         return "\n".join(lines)
 
