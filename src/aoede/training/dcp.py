@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
 from torch import Tensor
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from aoede.training import checkpoint as ckpt
@@ -170,10 +173,8 @@ def read_tensors(path: str | Path, into: dict[str, Tensor]) -> None:
     try:
         with torch.no_grad():
             alone = _alone()
-            dcp.load(
-                into, storage_reader=_Reader(path / TENSORS), process_group=distributed.side_group(), no_dist=alone
-            )
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, dcp.api.CheckpointException) as error:
+            load(into, storage_reader=_Reader(path / TENSORS), process_group=distributed.side_group(), no_dist=alone)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, CheckpointException) as error:
         last = str(error).strip().splitlines()
         reason = last[-1] if last else type(error).__name__
         raise ValueError(
@@ -196,7 +197,7 @@ def take_apart(tree: Any) -> tuple[Any, dict[str, Tensor]]:
 
 
 def _save(tensors: dict[str, Tensor], folder: Path, group: Any) -> None:
-    dcp.save(tensors, storage_writer=dcp.FileSystemWriter(folder), process_group=group, no_dist=_alone())
+    save(tensors, storage_writer=FileSystemWriter(folder), process_group=group, no_dist=_alone())
 
 
 def _alone() -> bool:
@@ -259,7 +260,7 @@ def _spread(whole: Tensor, target: Tensor | None) -> Tensor:
     return distribute_tensor(on_device, target.device_mesh, target.placements, src_data_rank=None)
 
 
-class _Reader(dcp.FileSystemReader):
+class _Reader(FileSystemReader):
     """Reads the table of contents, which torch pickles, without letting it run anything."""
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:

@@ -53,7 +53,8 @@ def whole_model(model: CodecCausalLM) -> CodecCausalLM | None:
         owner, _, last = name.rpartition(".")
         twin.get_submodule(owner)._buffers[last] = buffer.detach().to("cpu", copy=True)
     twin.generation_config = copy.deepcopy(model.generation_config)
-    return twin.train(model.training)
+    twin.train(model.training)
+    return twin
 
 
 def dcp_to_folder(

@@ -17,7 +17,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any
 
-import torch.distributed as dist
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
 PERIOD_SECONDS = 0.5
 GRACE_SECONDS = 3.0
@@ -125,5 +125,5 @@ class Watch:
         # A connection of its own: one that the main thread waits on would make this thread wait too.
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         limit = timedelta(minutes=5)
-        store = dist.TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=limit)
-        return dist.PrefixStore(self._prefix, store)
+        store = TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=limit)
+        return PrefixStore(self._prefix, store)

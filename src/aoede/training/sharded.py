@@ -183,5 +183,6 @@ def _move(unit: nn.Module, device: torch.device) -> None:
     for module in unit.modules():
         for name, buffer in module._buffers.items():
             if buffer is not None and not isinstance(buffer, DTensor):
-                module._buffers[name] = buffer.to(device)
-                dist.broadcast(module._buffers[name], 0)
+                moved = buffer.to(device)
+                dist.broadcast(moved, 0)
+                module._buffers[name] = moved
