@@ -1,8 +1,8 @@
 """Amortization: the frames on which the depth decoder trains in one epoch.
 
 Owns the draw, which depends on (seed, epoch, item) and on nothing else: not on the batch, the worker or the process.
-Knows nothing of models. From the CSM write-up of Sesame (2025): the depth decoder trains on one frame of 16, the backbone
-on all.
+Knows nothing of models. From the CSM write-up of Sesame (2025): the depth decoder trains on one frame of 16, the
+backbone on all.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Decoding: frames out of a two-stage model, one at a time.
 
 Owns the state of rows that are being generated (both caches, random numbers, who has ended), `generate_frame` and
-`generate`. Knows nothing of text or audio. A row draws S numbers a frame from its own generator, so what it gives depends
-on its seed and its frames, not on its batch. This file travels inside saved model folders.
+`generate`. Knows nothing of text or audio. A row draws S numbers a frame from its own generator, so what it gives
+depends on its seed and its frames, not on its batch. This file travels inside saved model folders.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 from transformers.utils import ModelOutput
 
-from aoede.models.sampling import Sampling, choose
-from aoede.models.two_stage.cache import BufferCache, buffers, prefilled
+from aoede.models.sampling import Sampling
+from aoede.models.two_stage.depth import DepthLoop
 from aoede.models.two_stage.frames import entries
+from aoede.models.two_stage.stages import Prefix, open_stage
 
 if TYPE_CHECKING:
-    from aoede.models.two_stage.model import Prefix, TwoStageModel
+    from aoede.models.two_stage.model import TwoStageModel
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,9 @@ class FrameStep:
     codes: Tensor
     """[B, S] int64; -1 where nothing was drawn (the other slots of a stop row)."""
 
-    log_probs: Tensor
-    """[B, S] float32: of the codes under the model itself (temperature 1, no filters); 0 where nothing was drawn."""
+    log_probs: Tensor | None
+    """[B, S] float32: of the codes under the model itself (temperature 1, no filters); 0 where nothing was drawn. None
+    in a stream without them."""
 
     is_stop: Tensor
     """[B] bool: this frame is the stop frame."""
@@ -77,6 +79,7 @@ class FrameStream:
         seeds: int | Sequence[int] | None = None,
         capacity: int = 512,
         compile_depth: bool = False,
+        with_log_probs: bool = True,
         prefix_embeds: Tensor | None = None,
         prefix_key_values: Prefix | None = None,
     ) -> None:
@@ -92,16 +95,13 @@ class FrameStream:
         self.depth_sampling = depth_sampling or self.sampling
         self.generators = _generators(seeds, rows)
         self.device = model.audio_embeddings.weight.device
-        self.rows = rows
+        self.rows, self.slots = rows, model.config.num_slots
         self.prefix_embeds = prefix_embeds
-        if prefix_key_values is not None:
-            self.cache = prefilled(model.config.backbone, prefix_key_values, rows, capacity)
-        else:
-            self.cache = buffers(model.config.backbone, capacity)
-        past = int(self.cache.get_seq_length()) if prefix_key_values is not None else 0
-        self.mask = torch.ones(rows, past, dtype=torch.bool, device=self.device)
-        self.depth_cache = buffers(model.config.depth_decoder, model.config.num_slots)
-        self.compile_depth = compile_depth
+        self.with_log_probs = with_log_probs
+        self.backbone = open_stage(model.backbone, rows, capacity, prefix_key_values)
+        self.depth = DepthLoop(model, rows, is_compiled=compile_depth)
+        self.mask = torch.ones(rows, self.backbone.length, dtype=torch.bool, device=self.device)
+        self.counts = self.mask.sum(1)
         self.hidden: Tensor | None = None
         self.pending: tuple[Tensor, Tensor] | None = None
 
@@ -128,7 +128,11 @@ class FrameStream:
             self._read(*self._flush())
         if self.hidden is None:
             raise ValueError("nothing was fed: give the stream a prompt before the first step")
-        codes, log_probs = self._draw(self.hidden)
+        uniform = torch.stack([torch.rand(self.slots, generator=g, dtype=torch.float64) for g in self.generators])
+        first = self.model.slot0_logits(self.hidden)
+        codes, log_probs = self.depth.draw(
+            self.hidden, first, self.sampling, self.depth_sampling, uniform.to(self.device), self.with_log_probs
+        )
         stop = codes == torch.tensor(self.model.config.stop_frame, device=codes.device)
         text = torch.full_like(codes[:, :1], -1)
         frame = torch.cat([codes, text], 1)[:, None]
@@ -137,12 +141,8 @@ class FrameStream:
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows [n] only."""
-        for cache in (self.cache, self.depth_cache):
-            if isinstance(cache, BufferCache):
-                cache.keep(rows)
-            else:
-                cache.batch_select_indices(rows)
-        self.mask = self.mask[rows]
+        self.backbone.keep(rows)
+        self.mask, self.counts = self.mask[rows], self.counts[rows]
         self.generators = [self.generators[row] for row in rows.tolist()]
         if self.hidden is not None:
             self.hidden = self.hidden[rows]
@@ -170,57 +170,25 @@ class FrameStream:
             embeds = torch.cat([prefix, embeds], 1)
             real = torch.cat([real.new_ones(self.rows, prefix.shape[1]), real], 1)
             self.prefix_embeds = None
+        # Positions count what is there, so padding moves nothing.
+        positions = (self.counts[:, None] + real.long().cumsum(1) - 1).clamp(min=0)
+        self.counts = self.counts + real.sum(1)
         self.mask = torch.cat([self.mask, real], 1)
-        past, is_full = self.mask.shape[1] - real.shape[1], bool(self.mask.all())
-        positions = (self.mask.long().cumsum(1) - 1).clamp(min=0)[:, past:]
-        outputs = self.model.backbone(
-            inputs_embeds=embeds,
-            attention_mask=None if is_full else self.mask.long(),
-            position_ids=positions,
-            past_key_values=self.cache,
-            use_cache=True,
-        )
-        self.hidden = outputs.last_hidden_state[:, -1]
-
-    def _draw(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Codes and their log-probabilities [B, S] of the frame after hidden states [B, H]."""
-        model, config = self.model, self.model.config
-        slots = config.num_slots
-        uniform = torch.stack([torch.rand(slots, generator=g, dtype=torch.float64) for g in self.generators])
-        uniform = uniform.to(hidden.device)
-        codes, log_probs = [], []
-        scores = model.slot0_logits(hidden)
-        if isinstance(self.depth_cache, BufferCache):
-            self.depth_cache.rewind()
-        else:
-            self.depth_cache = buffers(config.depth_decoder, slots)
-        inputs = hidden[:, None]
-        for slot in range(slots):
-            code = choose(scores, self.depth_sampling if slot else self.sampling, uniform[:, slot])
-            codes.append(code)
-            log_probs.append(scores.float().log_softmax(-1).gather(-1, code[:, None])[:, 0])
-            if slot == slots - 1:
-                break
-            last = model.audio_embeddings(code + config.slot_offsets[slot])[:, None]
-            inputs = torch.cat([inputs, last], 1) if slot == 0 else last
-            state = model.depth_decoder(
-                inputs_embeds=model.projection(inputs), past_key_values=self.depth_cache, use_cache=True
-            ).last_hidden_state[:, -1]
-            scores = (state @ model.depth_heads[slot])[:, : config.legal_rows[slot + 1]]
-        drawn, found = torch.stack(codes, 1), torch.stack(log_probs, 1)
-        if config.stop == "row":
-            ended = drawn[:, 0] == config.stop_frame[0]
-            drawn[ended, 1:], found[ended, 1:] = -1, 0.0
-        return drawn, found
+        mask = None if bool(self.mask.all()) else self.mask
+        self.hidden = self.backbone.run(embeds, positions if mask is not None else None, mask)[:, -1]
 
 
 class FrameDecoding:
     """`generate_frame` and `generate`, for `TwoStageModel`."""
 
     def generate_frame(
-        self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, *, stream: FrameStream | None = None,
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        *,
+        stream: FrameStream | None = None,
         **options: Any,
-    ) -> tuple[FrameStep, FrameStream]:  # fmt: skip
+    ) -> tuple[FrameStep, FrameStream]:
         """One frame after a prompt, or after what a stream has read and drawn so far.
 
         Args:
@@ -296,7 +264,8 @@ class FrameDecoding:
         batch, frames, _ = input_ids.shape
         stream = FrameStream(
             self, batch, sampling=first, depth_sampling=rest, seeds=seeds, capacity=frames + most,  # type: ignore[arg-type]
-            compile_depth=compile_depth, prefix_embeds=prefix_embeds, prefix_key_values=prefix_key_values,
+            compile_depth=compile_depth, with_log_probs=return_dict_in_generate, prefix_embeds=prefix_embeds,
+            prefix_key_values=prefix_key_values,
         )  # fmt: skip
         stream.feed(input_ids, attention_mask)
         slots = self.config.num_slots  # type: ignore[attr-defined]
@@ -308,7 +277,9 @@ class FrameDecoding:
         while alive and count < most:
             step = stream.step()
             rows = torch.tensor(alive, device=stream.device)
-            codes[rows, count], log_probs[rows, count] = step.codes, step.log_probs
+            codes[rows, count] = step.codes
+            if step.log_probs is not None:
+                log_probs[rows, count] = step.log_probs
             going = []
             for at, (row, ends) in enumerate(zip(alive, step.is_stop.tolist(), strict=True)):
                 if ends and stops:

@@ -1,4 +1,4 @@
-"""The two-stage model: a backbone that predicts slot 0 of the next frame, a depth decoder that predicts the other slots.
+"""The two-stage model: a backbone that predicts slot 0 of the next frame, a depth decoder for the other slots.
 
 Owns the weights, how a frame becomes an embedding, both losses and the log-probabilities. Knows nothing of audio, text
 or training loops; `decoding.py` draws frames with it. The architecture is that of Sesame's CSM (2025), itself after the
@@ -7,7 +7,6 @@ RQ-Transformer (Lee et al. 2022, arXiv 2203.01941), for any slots. This file tra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +23,7 @@ from aoede.models.two_stage.amortization import draw_frames
 from aoede.models.two_stage.config import TwoStageConfig
 from aoede.models.two_stage.decoding import FrameDecoding
 from aoede.models.two_stage.frames import entries, is_right_padded, trained_entries
-
-Prefix = Sequence[tuple[Tensor, Tensor]]
+from aoede.models.two_stage.stages import Prefix
 
 _CHUNK_FRAMES = 512
 
@@ -373,7 +371,7 @@ class TwoStageModel(FrameDecoding, PreTrainedModel, GenerationMixin):
         result.loss = result.backbone_loss + self.config.depth_loss_weight * result.depth_loss
 
     def _table(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        """On a device: offsets [S], legal rows [S], illegal rows of slot 0 [V0] and of the others [S - 1, V] or None."""
+        """On a device: offsets [S], legal rows [S], illegal rows of slot 0 [V0] and of the rest [S - 1, V], or None."""
         if device not in self._tables:
             config = self.config
             assert config.slot_rows is not None
