@@ -70,6 +70,7 @@ def _one_wave(wave: list[Task], settings: Settings, workers: int) -> Iterator[tu
         compute=data.ActorPoolStrategy(size=min(workers, len(rows))),
         num_cpus=1,
         num_gpus=1 if settings.device != "cpu" else 0,
+        max_task_retries=0,  # a recording that ends its process would end every actor it is given to
     )
     left = dict(enumerate(wave))
     for row in done.iter_rows():
