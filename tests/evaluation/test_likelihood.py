@@ -10,7 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from aoede.cli.main import main
 from aoede.evaluation.documents import HeldDocuments, open_documents
-from aoede.evaluation.likelihood import DocumentSums, RangeTable, label_shifts, score_rows, uniform_losses
+from aoede.evaluation.likelihood import DocumentSums, LabelShifts, RangeTable, label_shifts, score_rows, uniform_losses
 from aoede.evaluation.likelihood_report import LikelihoodReport, ModelSheet
 from aoede.evaluation.likelihood_run import evaluate_likelihood, sort_folders
 from aoede.models import CodecCausalLM, extend
@@ -87,8 +87,8 @@ def test_label_shifts_find_what_a_model_copies():
     model = model_of()
     documents = documents_of()
     (batch,) = documents.batches(documents.rows())
-    shifts = label_shifts(model, batch)
-    assert shifts is not None and set(shifts) == {-1, 0, 1}
+    shifts = label_shifts(model, [batch])
+    assert shifts is not None and set(shifts.losses) == {-1, 0, 1} and shifts.uniform == pytest.approx(math.log(8))
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if name.endswith(("o_proj.weight", "down_proj.weight")):
@@ -96,8 +96,9 @@ def test_label_shifts_find_what_a_model_copies():
         embedding = model.get_input_embeddings().weight
         embedding.copy_(torch.nn.functional.normalize(torch.randn(embedding.shape), dim=-1))
         model.get_output_embeddings().weight.copy_(20 * embedding)
-    copying = label_shifts(model, batch)
-    assert copying is not None and min(copying, key=lambda shift: copying[shift]) == -1
+    copying = label_shifts(model, [batch])
+    assert copying is not None and min(copying.losses, key=lambda shift: copying.losses[shift]) == -1
+    assert not copying.is_aligned and str(copying).endswith("NOT ALIGNED")
     text = HeldDocuments(
         ids=[np.array([1, 2])],
         names=["t"],
@@ -107,7 +108,21 @@ def test_label_shifts_find_what_a_model_copies():
         row_tokens=4,
         pad_id=0,
     )
-    assert label_shifts(model, next(iter(text.batches(text.rows())))) is None
+    assert label_shifts(model, list(text.batches(text.rows()))) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "this", "after", "aligned"),
+    [
+        (7.0, 3.5, 7.0, True),
+        (5.0, 6.0, 7.0, True),  # sounds last: the code just read is likely, and the next one known better than guessed
+        (0.3, 9.0, 9.5, False),  # trained to copy: the next code is not known at all
+        (0.3, 7.5, 9.5, False),
+        (7.0, 6.0, 3.0, False),  # trained one further
+    ],
+)
+def test_the_verdict_on_shifts(before, this, after, aligned):
+    assert LabelShifts(losses={-1: before, 0: this, 1: after}, uniform=7.6).is_aligned is aligned
 
 
 def report_of(tmp_path, *losses: float) -> LikelihoodReport:
@@ -116,7 +131,7 @@ def report_of(tmp_path, *losses: float) -> LikelihoodReport:
         ModelSheet(
             label=f"m{number}", source="folder", num_parameters=1_000_000, seconds=1.0,
             sums=DocumentSums(nll=counts * loss, hits=counts / 2, counts=counts),
-            shifts={-1: 3.0, 0: loss, 1: 2.5},
+            shifts=LabelShifts(losses={-1: 3.0, 0: loss, 1: 2.5}, uniform=math.log(8)),
         )
         for number, loss in enumerate(losses)
     )  # fmt: skip
@@ -137,12 +152,10 @@ def test_a_report_has_every_range_source_language_and_difference(tmp_path):
     assert report.loss(second, radio, "M").value == pytest.approx(1.5) and report.count(radio, "M") == 7
     assert report.loss(first, radio, "text") is None and report.accuracy(first, everything) == 0.5
     assert report.against_first(second, everything).value == pytest.approx(-0.5)
-    assert first.is_aligned and not ModelSheet(
-        label="x", source="x", num_parameters=1, seconds=1.0, sums=first.sums, shifts={-1: 1.0, 0: 2.0, 1: 3.0}
-    ).is_aligned  # fmt: skip
+    assert first.is_aligned
     page = report.save()
     text = page.read_text()
-    assert "Two &lt;models&gt;" in text and "▲ better" in text and "lowest at 0: aligned" in text
+    assert "Two &lt;models&gt;" in text and "▲ better" in text and ">aligned</td>" in text
     assert not any(word in text for word in ("http://", "https://", "src="))
     data = json.loads((page.parent / "report.json").read_text())
     groups = {(g["kind"], g["name"]): g for g in data["models"]["m1"]["groups"]}

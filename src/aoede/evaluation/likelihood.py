@@ -7,7 +7,8 @@ documents and lays them in rows, `likelihood_report.py` says what was found, and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,16 @@ from torch import Tensor
 from aoede.models import CodecCausalLM
 from aoede.tokens import CodecVocabulary
 
-__all__ = ["DocumentSums", "RangeTable", "autocast", "label_shifts", "score_rows", "uniform_losses"]
+__all__ = [
+    "DocumentSums",
+    "LabelShifts",
+    "RangeTable",
+    "autocast",
+    "label_shifts",
+    "score_rows",
+    "spread_batches",
+    "uniform_losses",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,19 +120,72 @@ def score_rows(
     return sums
 
 
+@dataclass(frozen=True, kw_only=True)
+class LabelShifts:
+    """What the state before a code foretells: the code of its level that came before, that code, or the next one."""
+
+    losses: Mapping[int, float]
+    """Mean loss by shift: -1, 0 and +1."""
+
+    uniform: float
+    """What a uniform guess among the ids of each place would lose."""
+
+    @property
+    def is_aligned(self) -> bool:
+        """Whether the labels were where they belong when the model was trained.
+
+        Labels one place early teach to foretell what comes after the next code (+1 is lowest), labels one place late
+        to copy the code just read, and then nothing is known of the next one: 0 loses as much as a guess. A model that
+        is aligned may still name the last code of a level sooner than the next, since sounds last and the last code is
+        in sight; it then knows the next one better than a guess does.
+        """
+        before, this, after = (self.losses[shift] for shift in (-1, 0, 1))
+        return this < after and (this < before or this < 0.95 * self.uniform)
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{shift:+d}: {self.losses[shift]:.3f}" for shift in (-1, 0, 1))
+        if not self.is_aligned:
+            return f"{told}, a guess {self.uniform:.3f}: NOT ALIGNED"
+        repeats = (
+            "" if self.losses[0] < self.losses[-1] else "; codes that were just read are likelier still, as sounds last"
+        )
+        return f"{told}, a guess {self.uniform:.3f}: aligned{repeats}"
+
+
+def spread_batches(
+    batches: Sequence[Mapping[str, Tensor]], vocabulary: CodecVocabulary, count: int = 4
+) -> list[Mapping[str, Tensor]]:
+    """At most so many of the batches that hold speech, evenly from all of them: sources follow each other."""
+    speech = [batch for batch in batches if bool(vocabulary.is_codec(batch["input_ids"]).any())]
+    return [speech[index * len(speech) // min(count, len(speech))] for index in range(min(count, len(speech)))]
+
+
 @torch.no_grad()
 def label_shifts(
-    model: CodecCausalLM, batch: Mapping[str, Tensor], *, precision: str = "float32"
-) -> dict[int, float] | None:
+    model: CodecCausalLM, batches: Sequence[Mapping[str, Tensor]], *, precision: str = "float32"
+) -> LabelShifts | None:
     """Mean loss when the hidden state before a code is asked for the code of its level that came before (-1), for that
-    code (0) and for the next one of its level (+1), all among the same ids: those of the code's place. A model whose
-    labels are aligned is lowest at 0: the three share out one probability.
+    code (0) and for the next one of its level (+1), all among the same ids: those of the code's place.
 
     Args:
-        batch: as `score_rows` takes it.
+        batches: as `score_rows` takes them.
     Returns:
-        Losses by shift; None where no document of the batch has three codes of one level.
+        None where no document of the batches has three codes of one level.
     """
+    totals, uniform, count = dict.fromkeys((-1, 0, 1), 0.0), 0.0, 0
+    for batch in batches:
+        found, guessed, places = _shift_sums(model, batch, precision)
+        totals = {shift: total + found[shift] for shift, total in totals.items()}
+        uniform, count = uniform + guessed, count + places
+    if count == 0:
+        return None
+    return LabelShifts(losses={shift: total / count for shift, total in totals.items()}, uniform=uniform / count)
+
+
+def _shift_sums(
+    model: CodecCausalLM, batch: Mapping[str, Tensor], precision: str
+) -> tuple[dict[int, float], float, int]:
+    """Summed losses by shift, that of a uniform guess, and over how many codes."""
     vocabulary = model.vocabulary
     ids, documents = batch["input_ids"].cpu().flatten(), batch["document_ids"].cpu().flatten()
     places, before, after, slots = [], [], [], []
@@ -145,8 +208,9 @@ def label_shifts(
         before.append(code[last[inside]])
         after.append(code[following[inside]])
         slots.append(slot_of[this[inside]])
+    totals, uniform = dict.fromkeys((-1, 0, 1), 0.0), 0.0
     if not places or not sum(len(part) for part in places):
-        return None
+        return totals, uniform, 0
     place, slot_at = torch.cat(places), torch.cat(slots)
     device, was_training = model.device, model.training
     model.train(False)
@@ -155,16 +219,16 @@ def label_shifts(
             batch["input_ids"].to(device), position_ids=batch["position_ids"].to(device), use_cache=False
         )
     states = hidden.flatten(0, 1)[(place - 1).to(device)].to(model.dtype)
-    totals = dict.fromkeys((-1, 0, 1), 0.0)
     for spans in ranges.values():
         for codes, slot in spans.items():
             chosen = slot_at == slot
             if not bool(chosen.any()):
                 continue
             logits, legal = model.routed_logits(states[chosen.to(device)], slot)
+            uniform += int(chosen.sum()) * math.log(len(codes))
             wanted = {-1: torch.cat(before)[chosen], 0: ids[place[chosen]] - codes.start, 1: torch.cat(after)[chosen]}
             for shift, code in wanted.items():
                 columns = torch.searchsorted(legal, (code + codes.start).to(device))
                 totals[shift] += float(F.cross_entropy(logits.float(), columns, reduction="sum"))
     model.train(was_training)
-    return {shift: total / len(place) for shift, total in totals.items()}
+    return totals, uniform, len(place)

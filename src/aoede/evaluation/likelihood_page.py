@@ -178,14 +178,16 @@ def _alignment(report: LikelihoodReport) -> str:
     rows = []
     for sheet in report.models:
         if sheet.shifts is not None:
-            said = "lowest at 0: aligned" if sheet.is_aligned else "not lowest at 0"
-            mark = f'<td class="{"better" if sheet.is_aligned else "worse"}">{said}</td>'
-            rows.append([escape(sheet.label), *(f"{sheet.shifts[shift]:.3f}" for shift in (-1, 0, 1)), mark])
+            said = str(sheet.shifts).rsplit(": ", 1)[1]
+            mark = f'<td class="{"better" if sheet.is_aligned else "worse"}">{escape(said)}</td>'
+            losses = [sheet.shifts.losses[shift] for shift in (-1, 0, 1)]
+            rows.append([escape(sheet.label), *(f"{loss:.3f}" for loss in (*losses, sheet.shifts.uniform)), mark])
     if not rows:
         return ""
-    return table(["", "−1", "0", "+1", ""], rows, "Label shifts") + (
+    return table(["", "−1", "0", "+1", "a guess", ""], rows, "Label shifts") + (
         '<p class="quiet">Loss when the state before a code is asked for the code of its level that came before, for '
-        "that code, and for the next one of its level. A model that learnt shifted labels is not lowest at 0.</p>"
+        "that code, and for the next one of its level. A model that learnt shifted labels is lowest at +1, or knows "
+        "the code at 0 no better than a guess.</p>"
     )
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aoede.evaluation.intervals import Interval, difference, ratio
-from aoede.evaluation.likelihood import DocumentSums
+from aoede.evaluation.likelihood import DocumentSums, LabelShifts
 from aoede.evaluation.report import plain_interval, write_texts
 
 __all__ = ["ALL", "Group", "LikelihoodReport", "ModelSheet", "loss_words", "perplexity_words"]
@@ -39,15 +39,15 @@ class ModelSheet:
     """Name of its folder."""
     num_parameters: int
     sums: DocumentSums
-    shifts: Mapping[int, float] | None
+    shifts: LabelShifts | None
     """See `label_shifts`; None where no speech was measured."""
     seconds: float
     """What scoring took."""
 
     @property
     def is_aligned(self) -> bool | None:
-        """Whether the loss is lowest where labels belong; None where it was not measured."""
-        return None if self.shifts is None else min(self.shifts.items(), key=lambda item: item[1])[0] == 0
+        """See `LabelShifts.is_aligned`; None where it was not measured."""
+        return None if self.shifts is None else self.shifts.is_aligned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,10 +167,7 @@ class LikelihoodReport:
         lines += ["", *(f"- {name}: {value}" for name, value in self.settings.items())]
         for sheet in self.models:
             if sheet.shifts is not None:
-                told = ", ".join(f"{shift:+d}: {loss:.3f}" for shift, loss in sheet.shifts.items())
-                lines.append(
-                    f"- label shift, {sheet.label}: {told} ({'aligned' if sheet.is_aligned else 'NOT ALIGNED'})"
-                )
+                lines.append(f"- label shift, {sheet.label}: {sheet.shifts}")
         lines.append("- intervals: 95 %, bootstrap over documents; differences are paired, document by document")
         return "\n".join(lines) + "\n"
 
@@ -187,7 +184,9 @@ class LikelihoodReport:
                     "source": sheet.source,
                     "parameters": sheet.num_parameters,
                     "seconds": sheet.seconds,
-                    "label shifts": None if sheet.shifts is None else {f"{s:+d}": v for s, v in sheet.shifts.items()},
+                    "label shifts": None
+                    if sheet.shifts is None
+                    else {f"{shift:+d}": loss for shift, loss in sheet.shifts.losses.items()},
                     "groups": [
                         {
                             "kind": group.kind,

@@ -17,7 +17,7 @@ import torch
 from transformers import AutoConfig
 
 from aoede.evaluation.documents import HeldDocuments, open_documents
-from aoede.evaluation.likelihood import RangeTable, label_shifts, score_rows, uniform_losses
+from aoede.evaluation.likelihood import RangeTable, label_shifts, score_rows, spread_batches, uniform_losses
 from aoede.evaluation.likelihood_report import LikelihoodReport, ModelSheet
 from aoede.models import CodecCausalLM, CodecLMConfig
 
@@ -158,11 +158,8 @@ def _score(label: str, folder: Path, documents: HeldDocuments, tokens: int, prec
     begun = time.perf_counter()
     sums = score_rows(model, documents.batches(rows, tokens=tokens), len(documents.ids), precision=precision)
     seconds = time.perf_counter() - begun
-    shifts = None
-    for batch in documents.batches(rows, tokens=tokens):
-        if bool(documents.vocabulary.is_codec(batch["input_ids"]).any()):
-            shifts = label_shifts(model, batch, precision=precision)
-            break
+    held = spread_batches(list(documents.batches(rows, tokens=tokens)), documents.vocabulary)
+    shifts = label_shifts(model, held, precision=precision)
     return ModelSheet(
         label=label,
         source=folder.resolve().name,

@@ -218,9 +218,8 @@ class PriorObjective:
         if distributed.is_main():
             self.validation.write(self.out, found)
         values = found.metrics()
-        batch = self.validation.speech_batch
-        shifts = label_shifts(self.model, batch, precision=self.recipe.precision) if batch is not None else None
-        return values | {f"alignment/{shift:+d}": value for shift, value in (shifts or {}).items()}
+        shifts = label_shifts(self.model, self.validation.speech_batches, precision=self.recipe.precision)
+        return values | {f"alignment/{shift:+d}": loss for shift, loss in (shifts.losses if shifts else {}).items()}
 
     def state_dict(self) -> dict[str, Any]:
         weights = self.model.state_dict()

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from aoede.data.mixture import MixturePlan, PlanPhase
 from aoede.evaluation.documents import HeldDocuments
-from aoede.evaluation.likelihood import RangeTable, score_rows, uniform_losses
+from aoede.evaluation.likelihood import RangeTable, score_rows, spread_batches, uniform_losses
 from aoede.models import CodecCausalLM
 from aoede.tokens import CodecVocabulary
 from aoede.training import distributed
@@ -100,10 +100,9 @@ class Validation:
         self._cell_of = np.array([self._cells.index(cell) for cell in cells])
 
     @property
-    def speech_batch(self) -> dict[str, Tensor] | None:
-        """The first batch with speech in it, for the check of alignment."""
-        held = (batch for batch in self._batches if bool(self.vocabulary.is_codec(batch["input_ids"]).any()))
-        return next(held, None)
+    def speech_batches(self) -> list[Mapping[str, Tensor]]:
+        """Some batches with speech in them, from all of them, for the check of alignment."""
+        return spread_batches(self._batches, self.vocabulary)
 
     def describe(self) -> str:
         sources = len(set(self.documents.sources))
