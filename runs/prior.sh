@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A small prior over ten languages of real recordings and text, end to end: corpus, packing, mixture, training, likelihood.
+# A small prior over eight languages of real recordings and text, end to end: corpus, packing, mixture, training, likelihood.
 #
 #   runs/prior.sh [CORPUS] [OUT] [KEY=VALUE ...]
 #
