@@ -29,6 +29,8 @@ class TwoStageConfig(PretrainedConfig):
         depth_loss_weight: loss = backbone_loss + depth_loss_weight * depth_loss.
         layout: the pattern of a `FrameLayout` that makes these frames, or None.
         codec_fingerprint, sample_rate, frame_rate: of the codec (Hz), for those who decode the frames.
+        csm: what the configuration of a CSM of transformers says beyond this (its processor's ids, its codec), kept to
+            be written back; or None.
     """
 
     model_type = "aoede_two_stage"
@@ -48,6 +50,7 @@ class TwoStageConfig(PretrainedConfig):
     sample_rate: int | None = None
     frame_rate: float | None = None
     initializer_range: float = 0.02
+    csm: Any = None
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:

@@ -21,6 +21,7 @@ from transformers.utils import ModelOutput
 from aoede.models.packing import document_starts, is_recurrent
 from aoede.models.two_stage.amortization import draw_frames
 from aoede.models.two_stage.config import TwoStageConfig
+from aoede.models.two_stage.conversion import FolderLayouts
 from aoede.models.two_stage.decoding import FrameDecoding
 from aoede.models.two_stage.frames import entries, is_right_padded, trained_entries
 from aoede.models.two_stage.stages import Prefix
@@ -53,7 +54,7 @@ class TwoStageOutput(ModelOutput):
     past_key_values: Any = None
 
 
-class TwoStageModel(FrameDecoding, PreTrainedModel, GenerationMixin):
+class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMixin):
     """A backbone across frames and a depth decoder inside each frame, over any slots.
 
     A frame is the sum of its entries' embeddings. The hidden state of frame t - 1 gives slot 0 of frame t; the depth
