@@ -12,7 +12,13 @@ from torch import Tensor, nn
 
 
 def parallel_positions(
-    in_span: Tensor, closes: Tensor, real: Tensor | None, stride: Tensor, spoken: Tensor, read: Tensor
+    in_span: Tensor,
+    closes: Tensor,
+    real: Tensor | None,
+    stride: Tensor,
+    spoken: Tensor,
+    read: Tensor,
+    step: int = 1,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Positions of a chunk of ids, and the counts after it.
 
@@ -24,8 +30,9 @@ def parallel_positions(
         in_span: [B, L] bool, the id is a marker or a code.
         closes: [B, L] bool, the id is the closing marker of a span.
         real: [B, L] bool, False at padding (which gets position 0 and is not counted); None: no padding.
-        stride: [B] float, positions a text id.
+        stride: [B] float, positions a text id; or [B, L], those of the text ids themselves.
         spoken, read: [B] int64, counts before this chunk: span ids, and text ids since the last span.
+        step: positions from one id of a span to the next.
     Returns:
         positions [B, L] int64, spoken [B], read [B] after the chunk. Chunk by chunk equals all at once.
     """
@@ -33,11 +40,12 @@ def parallel_positions(
     if real is not None:
         audio, text, closes = audio & real, text & real, closes & real
     audio_upto = audio.cumsum(-1)
-    before = spoken[:, None] + audio_upto - audio.long()
+    before = (spoken[:, None] + audio_upto - audio.long()) * step
     text_upto = text.cumsum(-1)
     floor = torch.where(closes, text_upto, -read[:, None]).cummax(-1).values
     index = text_upto - 1 - floor
-    shift = torch.round(index.to(torch.float32) * stride.to(torch.float32)[:, None]).long()
+    pace = stride.to(torch.float32)
+    shift = torch.round(index.to(torch.float32) * (pace if pace.ndim == 2 else pace[:, None])).long()
     positions = before + torch.where(text, shift, 0)
     if real is not None:
         positions = positions.masked_fill(~real, 0)

@@ -27,6 +27,8 @@ class TwoStageConfig(PretrainedConfig):
             where all zeros is a frame like any other.
         amortization_ratio: in training, the depth decoder sees one of so many frames (see `amortized_frames`).
         depth_loss_weight: loss = backbone_loss + depth_loss_weight * depth_loss.
+        text_stride: None: frames stand at 0, 1, 2, ...; a number: parallel positions (see `clock.py`), where text frame
+            i of a turn stands where the turn's code number i * text_stride does (codes a text id).
         layout: the pattern of a `FrameLayout` that makes these frames, or None.
         codec_fingerprint, sample_rate, frame_rate: of the codec (Hz), for those who decode the frames.
         csm: what the configuration of a CSM of transformers says beyond this (its processor's ids, its codec), kept to
@@ -45,6 +47,7 @@ class TwoStageConfig(PretrainedConfig):
     stop: str = "zeros"
     amortization_ratio: int = 1
     depth_loss_weight: float = 1.0
+    text_stride: float | None = None
     layout: Any = None
     codec_fingerprint: str | None = None
     sample_rate: int | None = None

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers.utils import ModelOutput
 
 from aoede.models.sampling import Sampling
+from aoede.models.two_stage.clock import FrameClock, frame_strides
 from aoede.models.two_stage.depth import DepthLoop
 from aoede.models.two_stage.frames import entries
 from aoede.models.two_stage.stages import Prefix, open_stage
@@ -82,6 +83,7 @@ class FrameStream:
         with_log_probs: bool = True,
         prefix_embeds: Tensor | None = None,
         prefix_key_values: Prefix | None = None,
+        text_stride: Tensor | float | None = None,
     ) -> None:
         """Open a stream of so many rows.
 
@@ -89,6 +91,8 @@ class FrameStream:
             sampling, depth_sampling: of slot 0, and of the others (None: the same).
             seeds: one a row; a number: the first row's, the others count on from it; None: from torch's generator.
             capacity: frames a row to make room for at once; more are taken as needed.
+            text_stride: positions a text frame, of models with parallel positions: a number, or one a row [B]; None is
+                `config.text_stride`.
         """
         self.model = model
         self.sampling = sampling or Sampling()
@@ -102,16 +106,35 @@ class FrameStream:
         self.depth = DepthLoop(model, rows, is_compiled=compile_depth)
         self.mask = torch.ones(rows, self.backbone.length, dtype=torch.bool, device=self.device)
         self.counts = self.mask.sum(1)
+        self.stride, self.clock = None, None
+        stride = model.config.text_stride if text_stride is None else text_stride
+        if stride is not None:
+            self.stride = frame_strides(stride, rows, 0, self.device)
+            prefix = 0 if prefix_embeds is None else prefix_embeds.shape[-2]
+            self.clock = FrameClock(rows, self.slots, self.device, self.backbone.length + prefix)
         self.hidden: Tensor | None = None
         self.pending: tuple[Tensor, Tensor] | None = None
 
     @torch.no_grad()
-    def feed(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> None:
+    def feed(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        *,
+        text_stride: Tensor | float | None = None,
+    ) -> None:
         """Read frames [B, n, S + 1] that are given: a prompt, or the next turn (behind the frame drawn last).
 
+        Args:
+            text_stride: from here on, in place of the stream's: a number, or one a row [B].
         Raises:
-            ValueError: frames that do not fit; a row whose last frame is padding (pad on the left).
+            ValueError: frames that do not fit; a row whose last frame is padding (pad on the left); a stride where
+                the stream has ordinary positions.
         """
+        if text_stride is not None:
+            if self.clock is None:
+                raise ValueError("this stream has ordinary positions: open it with a text_stride, or leave it out")
+            self.stride = frame_strides(text_stride, self.rows, 0, self.device)
         present = entries(input_ids, attention_mask, self.model.config)
         if not bool(present[:, -1].any()) or not bool(present[:, -1].any(-1).all()):
             raise ValueError("the last frame of a row is padding: pad prompts on the left")
@@ -143,6 +166,9 @@ class FrameStream:
         """Go on with these rows [n] only."""
         self.backbone.keep(rows)
         self.mask, self.counts = self.mask[rows], self.counts[rows]
+        if self.clock is not None and self.stride is not None:
+            self.clock.keep(rows)
+            self.stride = self.stride[rows]
         self.generators = [self.generators[row] for row in rows.tolist()]
         if self.hidden is not None:
             self.hidden = self.hidden[rows]
@@ -165,17 +191,24 @@ class FrameStream:
             raise ValueError(f"{input_ids.shape[0]} rows of frames for a stream of {self.rows}")
         embeds = self.model.embed(input_ids, present)
         real = present.any(-1)
+        timed = None
+        if self.clock is not None and self.stride is not None:
+            timed = self.clock.advance(present, self.stride)
         if self.prefix_embeds is not None:
             prefix = self.prefix_embeds.to(embeds).expand(self.rows, -1, -1)
             embeds = torch.cat([prefix, embeds], 1)
             real = torch.cat([real.new_ones(self.rows, prefix.shape[1]), real], 1)
             self.prefix_embeds = None
+            if timed is not None:
+                timed = torch.cat([torch.arange(prefix.shape[1], device=timed.device).expand(self.rows, -1), timed], 1)
         # Positions count what is there, so padding moves nothing.
         positions = (self.counts[:, None] + real.long().cumsum(1) - 1).clamp(min=0)
         self.counts = self.counts + real.sum(1)
         self.mask = torch.cat([self.mask, real], 1)
         mask = None if bool(self.mask.all()) else self.mask
-        self.hidden = self.backbone.run(embeds, positions if mask is not None else None, mask)[:, -1]
+        if timed is None and mask is not None:
+            timed = positions
+        self.hidden = self.backbone.run(embeds, timed, mask)[:, -1]
 
 
 class FrameDecoding:
@@ -228,6 +261,7 @@ class FrameDecoding:
         compile_depth: bool = False,
         prefix_embeds: Tensor | None = None,
         prefix_key_values: Prefix | None = None,
+        text_stride: Tensor | float | None = None,
         return_dict_in_generate: bool = False,
         generation_config: Any = None,
         max_new_tokens: int | None = None,
@@ -245,6 +279,7 @@ class FrameDecoding:
             stop_on_all_zeros: False goes on to `max_new_frames`, whatever is drawn (with "zeros" as the stop).
             on_frame: called with (row, codes [S]) for every frame of sound as it is drawn; a true answer ends the row.
             compile_depth: run the depth decoder through torch.compile (a minute at the first frame).
+            text_stride: positions a text frame, a number or one a row [B], in place of `config.text_stride`.
         Returns:
             the frames of sound of each row, [F_i, S] int64, or a `TwoStageGeneration`.
         Raises:
@@ -255,7 +290,10 @@ class FrameDecoding:
         if input_ids is None:
             raise ValueError("generate needs a prompt: input_ids [B, F, S + 1]")
         settings = generation_config if generation_config is not None else self.generation_config  # type: ignore[attr-defined]
-        most = next((n for n in (max_new_frames, max_new_tokens, getattr(settings, "max_new_tokens", None)) if n), 1024)
+        limits = (max_new_frames, max_new_tokens, getattr(settings, "max_new_tokens", None), 1024)
+        most = next(int(limit) for limit in limits if limit is not None)
+        if most < 1:
+            raise ValueError(f"max_new_frames is {most}; it must be 1 or more")
         first, rest = _samplings(
             settings, do_sample,
             {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p},
@@ -265,7 +303,7 @@ class FrameDecoding:
         stream = FrameStream(
             self, batch, sampling=first, depth_sampling=rest, seeds=seeds, capacity=frames + most,  # type: ignore[arg-type]
             compile_depth=compile_depth, with_log_probs=return_dict_in_generate, prefix_embeds=prefix_embeds,
-            prefix_key_values=prefix_key_values,
+            prefix_key_values=prefix_key_values, text_stride=text_stride,
         )  # fmt: skip
         stream.feed(input_ids, attention_mask)
         slots = self.config.num_slots  # type: ignore[attr-defined]

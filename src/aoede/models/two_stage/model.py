@@ -20,6 +20,7 @@ from transformers.utils import ModelOutput
 
 from aoede.models.packing import document_starts, is_recurrent
 from aoede.models.two_stage.amortization import draw_frames
+from aoede.models.two_stage.clock import FrameClock, frame_strides
 from aoede.models.two_stage.config import TwoStageConfig
 from aoede.models.two_stage.conversion import FolderLayouts
 from aoede.models.two_stage.decoding import FrameDecoding
@@ -47,6 +48,12 @@ class TwoStageOutput(ModelOutput):
 
     depth_logits: Tensor | None = None
     """[N, S - 1, V] scores of slots 1.. of the N frames of `depth_frames`; -inf at rows that are not legal."""
+
+    slot_losses: Tensor | None = None
+    """[S] mean negative log-likelihood of each slot over the entries it was trained on here; no gradient."""
+
+    slot_counts: Tensor | None = None
+    """[S] int64: these entries, to average `slot_losses` over batches."""
 
     depth_frames: Tensor | None = None
     """[B, F] bool: the frames the depth decoder was trained on, in the order of `depth_logits`."""
@@ -133,6 +140,8 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
         prefix_embeds: Tensor | None = None,
         prefix_key_values: Prefix | None = None,
         use_cache: bool | None = None,
+        text_stride: Tensor | float | None = None,
+        noisy_ids: Tensor | None = None,
         return_logits: bool = True,
         num_items_in_batch: Tensor | int | None = None,
         return_dict: bool | None = None,
@@ -153,6 +162,10 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
                 before; its first frame is not trained.
             prefix_embeds: [P, H] or [B, P, H], trained vectors in front of the frames (prompt tuning).
             prefix_key_values: (keys, values) [1 or B, heads, P, width] of each backbone layer (prefix tuning).
+            text_stride: positions a text frame, in place of `config.text_stride`: a number, one a row [B], or one a
+                frame [B, F] where turns differ. `position_ids` win over it.
+            noisy_ids: [B, F, S + 1], what both stages read in place of `input_ids`: some codes of the past replaced, so
+                that the model learns to go on after mistakes of its own. Labels are those of `input_ids` all the same.
             return_logits: False leaves the logits out of the output, and those that no loss needs uncomputed.
             num_items_in_batch: trained entries (labels that are not -100) of the whole accumulated batch; both losses
                 are then sums over it, by the share that each stage has here.
@@ -162,8 +175,11 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
         """
         if input_ids is None:
             raise ValueError("a two-stage model reads frames: pass input_ids [B, F, S + 1]")
+        read = input_ids if noisy_ids is None else noisy_ids
+        if read.shape != input_ids.shape:
+            raise ValueError(f"noisy_ids are {list(read.shape)}, input_ids {list(input_ids.shape)}")
         hidden, predictable, cache = self._walk(
-            input_ids,
+            read,
             attention_mask,
             position_ids,
             past_key_values,
@@ -171,6 +187,7 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
             prefix_key_values,
             use_cache,
             kwargs,
+            text_stride,
         )
         result = TwoStageOutput(past_key_values=cache)
         if return_logits:
@@ -178,7 +195,7 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
         if labels is not None:
             labels = labels.to(hidden.device)
             trained = trained_entries(input_ids, labels, predictable, training_mask, self.config)
-            self._losses(result, hidden, input_ids, labels, trained, amortization, num_items_in_batch)
+            self._losses(result, hidden, read, labels, trained, amortization, num_items_in_batch)
             if not return_logits:
                 result.depth_logits = None
         return result.to_tuple() if return_dict is False else result
@@ -194,6 +211,7 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
         position_ids: Tensor | None = None,
         prefix_embeds: Tensor | None = None,
         prefix_key_values: Prefix | None = None,
+        text_stride: Tensor | float | None = None,
     ) -> Tensor:
         """Log-probabilities of the codes that stand in frames, as `generate` would have drawn them without filters.
 
@@ -204,7 +222,7 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
             [B, F, S] float32, 0 where nothing is scored; differentiable.
         """
         hidden, predictable, _ = self._walk(
-            input_ids, attention_mask, position_ids, None, prefix_embeds, prefix_key_values, False, {}
+            input_ids, attention_mask, position_ids, None, prefix_embeds, prefix_key_values, False, {}, text_stride
         )
         slots = self.config.num_slots
         codes = input_ids[..., :slots]
@@ -227,6 +245,18 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
             rest = F.pad(torch.cat(parts), (1, 0)).masked_fill(~present[rows, places], 0.0)
             found = found.index_put((rows, places), rest, accumulate=True)
         return found
+
+    def hidden_states(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        *,
+        position_ids: Tensor | None = None,
+        text_stride: Tensor | float | None = None,
+    ) -> Tensor:
+        """What the backbone makes of frames, [B, F, H]: frame t's state gives frame t + 1 (`slot0_logits`,
+        `depth_logits`)."""
+        return self._walk(input_ids, attention_mask, position_ids, None, None, None, False, {}, text_stride)[0]
 
     # -- the parts ----------------------------------------------------------------------------------------------
 
@@ -267,6 +297,7 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
         prefix_key_values: Prefix | None,
         use_cache: bool | None,
         kwargs: dict[str, Any],
+        text_stride: Tensor | float | None = None,
     ) -> tuple[Tensor, Tensor, Any]:
         """Hidden states [B, F, H], which frames have one of their own before them [B, F], and the cache."""
         present = entries(input_ids, attention_mask, self.config)
@@ -275,11 +306,14 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
         embeds = self.embed(input_ids, present)
         past = 0 if cache is None else int(cache.get_seq_length())
         predictable = F.pad(real[:, 1:] & real[:, :-1], (1, 0))
+        stride = self.config.text_stride if text_stride is None else text_stride
         if position_ids is not None and past == 0:
             starts = document_starts(position_ids, batch, None) if position_ids.shape[-1] > 1 else None
             if starts is not None:
                 if cache is not None or use_cache or prefix_embeds is not None or prefix_key_values is not None:
                     raise ValueError("packed rows take neither a cache nor a prefix: put one conversation in a row")
+                if stride is not None:
+                    raise ValueError("text_stride sets the positions itself: pad rows instead of packing them")
                 if self.is_recurrent:
                     raise ValueError("packed rows would leak through a recurrent backbone: one conversation in a row")
                 if bool((real[:, 1:] & ~real[:, :-1] & ~starts[:, 1:]).any()):
@@ -288,7 +322,7 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
                     inputs_embeds=embeds, position_ids=position_ids, use_cache=False, **_given(kwargs)
                 )
                 return outputs.last_hidden_state, predictable & ~starts, None
-        width = 0
+        width, held = 0, 0
         if prefix_embeds is not None:
             width = prefix_embeds.shape[-2]
             prefix_embeds = prefix_embeds.to(embeds.dtype).expand(batch, -1, -1)
@@ -299,16 +333,28 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
             cache = DynamicCache(
                 [(k.expand(batch, -1, -1, -1), v.expand(batch, -1, -1, -1)) for k, v in prefix_key_values]
             )
-            past = int(cache.get_seq_length())
+            past = held = int(cache.get_seq_length())
         if past and attention_mask is not None and attention_mask.ndim == 2 and attention_mask.shape[1] > frames:
             seen = attention_mask[:, : attention_mask.shape[1] - frames].bool()
         else:
             seen = real.new_ones(batch, past)
         mask: Tensor | None = torch.cat([seen, real.new_ones(batch, width), real], 1)
         assert mask is not None
+        clock = None
+        if stride is not None and position_ids is None:
+            clock = FrameClock(batch, self.config.num_slots, real.device, past + width) if past in (0, held) else None
+            clock = clock or getattr(cache, "clock", None)
+            if clock is None:
+                raise ValueError("with text_stride the cache must be one that this model returned: it keeps positions")
+            position_ids = clock.advance(present, frame_strides(stride, batch, frames, real.device))
+            if width:
+                columns = torch.arange(width, device=real.device).expand(batch, -1)
+                position_ids = torch.cat([columns, position_ids], 1)
         # Causal attention never looks right, so padding on the right needs no mask: SDPA's fast path.
         if is_right_padded(mask) and (not self.is_recurrent or bool(mask.all())) and (not past or bool(mask.all())):
             mask = None
+            if clock is not None:  # without a mask, transformers reads jumps in the positions as packed documents
+                mask = real.new_ones(batch, past + width + frames)
         elif position_ids is None:
             position_ids = (mask.long().cumsum(1) - 1).clamp(min=0)[:, past:]
         outputs = self.backbone(
@@ -320,6 +366,8 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
             **_given(kwargs),
         )
         kept = None if prefix_key_values is not None and not use_cache else outputs.get("past_key_values")
+        if clock is not None and kept is not None:
+            kept.clock = clock
         return outputs.last_hidden_state[:, width:], predictable, kept
 
     def _losses(
@@ -346,7 +394,8 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
             scores = self.slot0_logits(hidden[rows, places - 1])
         else:
             scores = result.backbone_logits[rows, places - 1]
-        backbone_sum = F.cross_entropy(scores.float(), labels[rows, places, 0], reduction="sum")
+        first_nll = F.cross_entropy(scores.float(), labels[rows, places, 0], reduction="none")
+        backbone_sum = first_nll.sum()
         # Zero frames keep both stages in the graph: of several processes each must send a gradient for them.
         nothing = hidden.float().sum() * 0.0
         backbone_sum = backbone_sum + nothing
@@ -354,11 +403,13 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
         targets = labels[rows, places].masked_fill(~trained[rows, places], -100)[:, 1:]
         if len(rows):
             logits = self.depth_logits(hidden[rows, places - 1], input_ids[rows, places, : self.config.num_slots])
-            depth_sum = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="sum")
+            rest_nll = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
+            depth_sum = rest_nll.sum()
             result.depth_logits = logits
         else:
             stages = (self.depth_decoder.parameters(), self.projection.parameters(), [self.depth_heads])
             depth_sum = sum(p.float().sum() * 0.0 for stage in stages for p in stage) + nothing
+            rest_nll = torch.zeros(targets.numel(), device=hidden.device)
         n_first, n_rest, n_drawn = int(first.sum()), int(trained[..., 1:].sum()), int((targets != -100).sum())
         if num_items is None:
             result.backbone_loss = backbone_sum / max(n_first, 1)
@@ -369,6 +420,9 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
             result.backbone_loss = backbone_sum / max(n_first, 1) * share
             result.depth_loss = depth_sum / max(n_drawn, 1) * share
         result.depth_frames = chosen
+        result.slot_counts = torch.cat([first.sum()[None], (targets != -100).sum(0)])
+        slot_sums = torch.cat([first_nll.detach().sum()[None], rest_nll.detach().view(targets.shape).sum(0)])
+        result.slot_losses = slot_sums / result.slot_counts.clamp(min=1)
         result.loss = result.backbone_loss + self.config.depth_loss_weight * result.depth_loss
 
     def _table(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:

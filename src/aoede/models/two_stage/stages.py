@@ -121,6 +121,7 @@ class LlamaStage(Stage):
         self.dtype, self.device = weight.dtype, weight.device
         self.layers = list(model.layers)[: config.num_hidden_layers]
         self.joined = [_joined(layer.self_attn) for layer in self.layers]
+        self.cos = self.sin = torch.zeros(0, self.width, dtype=self.dtype, device=self.device)
         self.keys: list[Tensor] = []
         self.values: list[Tensor] = []
         self._grow(capacity)
@@ -143,6 +144,8 @@ class LlamaStage(Stage):
         if positions is None:
             cos, sin = self.cos[start:end], self.sin[start:end]
         else:
+            if len(self.cos) <= (most := int(positions.max())):  # positions with gaps run ahead of the columns
+                self._angles(2 * most)
             cos, sin = self.cos[positions][:, None], self.sin[positions][:, None]
         seen = None
         if mask is not None or (count > 1 and start > 0):
@@ -245,7 +248,10 @@ class LlamaStage(Stage):
                 else:
                     kept.append(new)
         self.capacity = capacity
-        places = torch.arange(capacity, device=self.device)[None]
+        self._angles(max(capacity, len(self.cos)))
+
+    def _angles(self, count: int) -> None:
+        places = torch.arange(count, device=self.device)[None]
         cos, sin = self.model.rotary_emb(torch.zeros(1, dtype=self.dtype, device=self.device), places)
         self.cos, self.sin = cos[0], sin[0]
 
