@@ -19,7 +19,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from aoede.models import CodecCausalLM, extend
+from aoede.models import CodecCausalLM, TwoStageConfig, TwoStageModel, extend
 from aoede.tokens import CodecVocabulary, FrameLayout
 
 SHAPE = {
@@ -96,3 +96,51 @@ def rows(vocabulary: CodecVocabulary) -> Callable[..., torch.Tensor]:
         return torch.cat([words, vocabulary.ids_from_frames(codes, open=True, close=True)], 1)
 
     return build
+
+
+def tiny_stage(kind: str = "llama", **changes: Any) -> Any:
+    """The configuration of a tiny stage of a two-stage model."""
+    shape = {**SHAPE, **changes}
+    if kind == "llama":
+        return LlamaConfig(**shape)
+    if kind == "qwen3":
+        return Qwen3Config(**shape)
+    if kind == "gemma3":
+        layers = ["sliding_attention", "full_attention"]
+        return Gemma3TextConfig(**shape, layer_types=layers, sliding_window=4)
+    return make_base(kind).config
+
+
+@pytest.fixture
+def two_stage() -> Callable[..., TwoStageModel]:
+    """two_stage(kind="llama", **settings) -> a tiny random two-stage model in eval mode: 7 slots of 8 codes."""
+
+    def build(kind: str = "llama", **settings: Any) -> TwoStageModel:
+        torch.manual_seed(0)
+        depth = tiny_stage("qwen3" if kind == "qwen3" else "llama", hidden_size=24, max_position_embeddings=64)
+        given = {"slot_sizes": [8] * 7, "text_vocab_size": 20, "initializer_range": 0.2, **settings}
+        return TwoStageModel(TwoStageConfig(backbone=tiny_stage(kind), depth_decoder=depth, **given)).eval()
+
+    return build
+
+
+@pytest.fixture
+def conversation() -> Callable[..., torch.Tensor]:
+    """conversation(model, turns=2, batch=2, seed=0) -> frames [B, turns * 8, S + 1]: 4 text ids, 3 frames, the stop."""
+
+    def build(model: TwoStageModel, turns: int = 2, batch: int = 2, seed: int = 0) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        slots, sizes = model.config.num_slots, model.config.slot_sizes
+        frames = torch.full((batch, turns, 8, slots + 1), -1)
+        frames[:, :, :4, slots] = torch.randint(1, 20, (batch, turns, 4), generator=generator)
+        for slot, size in enumerate(sizes):
+            frames[:, :, 4:7, slot] = torch.randint(0, size, (batch, turns, 3), generator=generator)
+        frames[:, :, 7, :slots] = torch.tensor(model.config.stop_frame)
+        return frames.flatten(1, 2)
+
+    return build
+
+
+def labels_of(frames: torch.Tensor) -> torch.Tensor:
+    """Labels [B, F, S] of every audio and stop frame of `frames` [B, F, S + 1]."""
+    return frames[..., :-1].masked_fill(frames[..., :-1] < 0, -100)

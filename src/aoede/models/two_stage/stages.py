@@ -104,7 +104,7 @@ class ModelStage(Stage):
         if isinstance(self.cache, BufferCache):
             self.cache.keep(rows)
         else:
-            self.cache.batch_select_indices(rows)
+            self.cache.reorder_cache(rows)  # what beams do; it takes fewer rows, too
         self.rows = len(rows)
 
 
