@@ -20,6 +20,7 @@ VERBS = (
     "codec",
     "data",
     "prepare",
+    "converse",
     "pack",
     "mix",
     "extend",

@@ -1,6 +1,6 @@
-"""`aoede prepare`: a manifest of recordings, or a corpus file of many sources, to shards of codes and texts.
+"""`aoede prepare`: a manifest, a file of conversations, or a corpus file of many sources, to shards of codes.
 
-Knows only the options, which of them belong to which of the two, and what to print.
+Knows only the options, which of them belong to which of the three, and what to print.
 """
 
 import argparse
@@ -8,14 +8,15 @@ from typing import Any
 
 COLUMNS = ("audio", "text", "speaker", "language", "source", "split", "seconds", "id")
 CORPUS = (".yaml", ".yml")
+FILTERS = ("split", "language", "source", "speaker")
 MANIFEST_ONLY = ("codec", "split", "language", "source", "speaker", "no_text", "speed", "batch_seconds", "shard_clips")
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = subparsers.add_parser("prepare", help="encode a corpus: a manifest, or a corpus.yaml of many sources")
     parser.add_argument(
-        "manifest", nargs="?", metavar="MANIFEST|CORPUS.yaml",
-        help=".jsonl, .csv, .tsv or .parquet file, saved data set, or data set of the hub; or a corpus file",
+        "manifest", nargs="?", metavar="MANIFEST|CONVERSATIONS.jsonl|CORPUS.yaml",
+        help=".jsonl, .csv, .tsv or .parquet file, saved data set or one of the hub; conversations; or a corpus file",
     )  # fmt: skip
     parser.add_argument(
         "out", nargs="?", metavar="OUT", help="folder for the shards; the same command goes on after an interruption"
@@ -27,7 +28,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     corpus.add_argument("--check", metavar="OUT", help="compare a finished corpus with its checksums, and stop")
     only = parser.add_argument_group("with a manifest (a corpus file says these itself)")
     only.add_argument("--codec", metavar="DIR", help="codec folder or hub repository (default: the bundled one)")
-    for field in ("split", "language", "source", "speaker"):
+    for field in FILTERS:
         only.add_argument(f"--{field}", action="append", metavar="NAME", help=f"only this {field} (may be repeated)")
     for column in COLUMNS:
         only.add_argument(f"--{column}-column", metavar="NAME", help=argparse.SUPPRESS)
@@ -38,6 +39,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     )  # fmt: skip
     only.add_argument("--batch-seconds", type=float, metavar="N", help="sound encoded at once (default: 60)")
     only.add_argument("--shard-clips", type=int, metavar="N", help="clips a shard (default: 512)")
+    talk = parser.add_argument_group("with a file of conversations (docs/conversations.md)")
+    talk.add_argument("--skip-bad", action="store_true", help="list bad lines and go on without them")
     parser.epilog = "Columns of other names: --audio-column NAME, --text-column NAME, and so on for " + ", ".join(
         COLUMNS
     )
@@ -52,7 +55,11 @@ def run(args: argparse.Namespace) -> int:
     from aoede.cli.allocator import keep_freed_memory
 
     keep_freed_memory()
-    return _corpus(args) if args.manifest.lower().endswith(CORPUS) else _manifest(args)
+    if args.manifest.lower().endswith(CORPUS):
+        return _corpus(args)
+    from aoede.data.conversation import is_conversation_file
+
+    return _conversations(args) if is_conversation_file(args.manifest) else _manifest(args)
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -66,7 +73,11 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _corpus(args: argparse.Namespace) -> int:
-    given = [name for name in (*MANIFEST_ONLY, *(f"{column}_column" for column in COLUMNS)) if getattr(args, name)]
+    given = [
+        name
+        for name in (*MANIFEST_ONLY, "skip_bad", *(f"{column}_column" for column in COLUMNS))
+        if getattr(args, name)
+    ]
     if given:
         raise ValueError(f"--{given[0].replace('_', '-')} goes with a manifest; write it into {args.manifest} instead")
     from aoede.data import load_corpus_config, prepare_corpus
@@ -77,7 +88,25 @@ def _corpus(args: argparse.Namespace) -> int:
     return 0
 
 
+def _conversations(args: argparse.Namespace) -> int:
+    names = (*FILTERS, "no_text", "speed", "engine", *(f"{column}_column" for column in COLUMNS))
+    given = [name for name in names if getattr(args, name)]
+    if given:
+        raise ValueError(f"--{given[0].replace('_', '-')} does not go with conversations, which {args.manifest} holds")
+    from aoede.data.conversation import prepare_conversations
+    from aoede.data.inspection import open_codec
+
+    codec = open_codec(args.codec).to(args.device)
+    sizes = {name: getattr(args, name) for name in ("shard_clips", "batch_seconds") if getattr(args, name) is not None}
+    options = {"workers": args.workers, "skip_bad": args.skip_bad, **sizes}
+    summary = prepare_conversations(args.manifest, codec, args.out, progress=True, **options)
+    print(summary)
+    return summary.exit_code
+
+
 def _manifest(args: argparse.Namespace) -> int:
+    if args.skip_bad:
+        raise ValueError(f"--skip-bad goes with a file of conversations; {args.manifest} is a manifest")
     if args.engine is not None:
         raise ValueError(f"--engine goes with a corpus file (.yaml); {args.manifest} is a manifest")
     from aoede.data import at_speeds, load_manifest, prepare
@@ -86,7 +115,7 @@ def _manifest(args: argparse.Namespace) -> int:
     columns = {column: getattr(args, f"{column}_column") or column for column in COLUMNS}
     if args.no_text:
         columns["text"] = None
-    wanted = {f"{field}s": getattr(args, field) for field in ("split", "language", "source", "speaker")}
+    wanted = {f"{field}s": getattr(args, field) for field in FILTERS}
     clips = at_speeds(load_manifest(args.manifest, **columns, **wanted), args.speed or [])
     codec = open_codec(args.codec).to(args.device)
     sizes = {name: getattr(args, name) for name in ("shard_clips", "batch_seconds") if getattr(args, name) is not None}

@@ -151,6 +151,21 @@ def codes_info(folder: str | os.PathLike[str]) -> CodesInfo:
     return _shards(Path(folder))[0]
 
 
+def clip_seconds(folder: str | os.PathLike[str]) -> dict[str, float]:
+    """Id to length of every clip of a prepared folder, without reading its codes.
+
+    Raises:
+        ValueError: not a prepared folder, or an unfinished one.
+    """
+    import pyarrow.parquet as pq
+
+    found: dict[str, float] = {}
+    for path in _shards(Path(folder))[1]:
+        table = pq.read_table(path, columns=["id", "seconds"])
+        found.update(zip(table["id"].to_pylist(), table["seconds"].to_pylist(), strict=True))
+    return found
+
+
 def load_codes(
     folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
