@@ -315,9 +315,32 @@ def test_other_models_go_through_their_own_forward(two_stage):
     assert isinstance(open_stage(model, 1, 4), ModelStage)
 
 
+@torch.no_grad()
+def test_the_depth_loop_compiles_to_two_graphs_whatever_rows_end(two_stage, prompt):
+    """One for a frame's first step (two columns), one for all others."""
+    model, graphs = two_stage(stop="row"), []
+
+    def capture(graph, example_inputs):
+        graphs.append(len(example_inputs))
+        return graph.forward
+
+    torch.compiler.reset()
+    frames = prompt(model, 3)
+    settings = {"max_new_frames": 8, "seeds": 7, "top_k": 5, "return_dict_in_generate": True}
+    plain = model.generate(frames, **settings)
+    assert len(plain.lengths.unique()) > 1
+    for _ in range(2):
+        compiled = model.generate(frames, compile_depth=capture, **settings)
+        assert torch.equal(plain.sequences, compiled.sequences)
+        torch.testing.assert_close(plain.log_probs, compiled.log_probs, rtol=1e-4, atol=1e-5)
+    assert len(graphs) == 2
+
+
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`torch.jit.*` is deprecated:DeprecationWarning")
 @torch.no_grad()
 def test_the_compiled_depth_loop_draws_the_same(two_stage, prompt):
+    torch.compiler.reset()
     for slots in SLOTS:
         model = two_stage(**SLOTS[slots])
         frames = prompt(model, 3)

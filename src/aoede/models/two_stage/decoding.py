@@ -79,7 +79,7 @@ class FrameStream:
         depth_sampling: Sampling | None = None,
         seeds: int | Sequence[int] | None = None,
         capacity: int = 512,
-        compile_depth: bool = False,
+        compile_depth: bool | str | Callable[..., Any] = False,
         with_log_probs: bool = True,
         prefix_embeds: Tensor | None = None,
         prefix_key_values: Prefix | None = None,
@@ -91,6 +91,9 @@ class FrameStream:
             sampling, depth_sampling: of slot 0, and of the others (None: the same).
             seeds: one a row; a number: the first row's, the others count on from it; None: from torch's generator.
             capacity: frames a row to make room for at once; more are taken as needed.
+            compile_depth: True, or a backend of torch.compile: compile the depth decoder's step.
+            with_log_probs: False saves a little work.
+            prefix_embeds, prefix_key_values: as in `TwoStageModel.forward`, in front of all that is fed.
             text_stride: positions a text frame, of models with parallel positions: a number, or one a row [B]; None is
                 `config.text_stride`.
         """
@@ -103,7 +106,7 @@ class FrameStream:
         self.prefix_embeds = prefix_embeds
         self.with_log_probs = with_log_probs
         self.backbone = open_stage(model.backbone, rows, capacity, prefix_key_values)
-        self.depth = DepthLoop(model, rows, is_compiled=compile_depth)
+        self.depth = DepthLoop(model, rows, backend=compile_depth)
         self.mask = torch.ones(rows, self.backbone.length, dtype=torch.bool, device=self.device)
         self.counts = self.mask.sum(1)
         self.stride, self.clock = None, None
@@ -258,7 +261,7 @@ class FrameDecoding:
         seeds: int | Sequence[int] | None = None,
         stop_on_all_zeros: bool = True,
         on_frame: Callable[[int, Tensor], Any] | None = None,
-        compile_depth: bool = False,
+        compile_depth: bool | str | Callable[..., Any] = False,
         prefix_embeds: Tensor | None = None,
         prefix_key_values: Prefix | None = None,
         text_stride: Tensor | float | None = None,
@@ -278,7 +281,8 @@ class FrameDecoding:
             seeds: one a row; a number: the first row's, the others count on from it; None: from torch's generator.
             stop_on_all_zeros: False goes on to `max_new_frames`, whatever is drawn (with "zeros" as the stop).
             on_frame: called with (row, codes [S]) for every frame of sound as it is drawn; a true answer ends the row.
-            compile_depth: run the depth decoder through torch.compile (a minute at the first frame).
+            compile_depth: run the depth decoder through torch.compile (True, or one of its backends); it takes a minute
+                at the first frame, and rows that have ended are computed to the end.
             text_stride: positions a text frame, a number or one a row [B], in place of `config.text_stride`.
         Returns:
             the frames of sound of each row, [F_i, S] int64, or a `TwoStageGeneration`.

@@ -6,6 +6,7 @@ it. This file travels inside saved model folders.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
 class DepthLoop:
     """Draws the slots of a frame for up to `rows` rows at a time."""
 
-    def __init__(self, model: TwoStageModel, rows: int, *, is_compiled: bool = False) -> None:
+    def __init__(self, model: TwoStageModel, rows: int, *, backend: bool | str | Callable[..., Any] = False) -> None:
         """Make room for so many rows.
 
         Args:
-            is_compiled: compile each slot's step; all `rows` are then computed, however many are left.
+            backend: compile each slot's step with this backend of torch.compile (True: inductor); all `rows` are then
+                computed, however many are left. False runs the steps as they are.
         Raises:
             ValueError: compiling a depth decoder that is not Llama.
         """
@@ -34,13 +36,14 @@ class DepthLoop:
         self.config = model.config
         self.stage = open_stage(model.depth_decoder, rows, self.config.num_slots)
         self.step: Any = None
-        if is_compiled:
+        if backend is not False:
             if not isinstance(self.stage, LlamaStage):
                 raise ValueError(
                     f"compile_depth takes Llama depth decoders with sdpa attention; this one is "
                     f"{self.config.depth_decoder.model_type}"
                 )
-            self.step = torch.compile(_compiled_step, dynamic=False)
+            backend = "inductor" if backend is True else backend
+            self.step = torch.compile(_compiled_step, backend=backend, fullgraph=True, dynamic=False)
 
     def draw(
         self,
