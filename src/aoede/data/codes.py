@@ -238,6 +238,8 @@ def _shards(folder: Path) -> tuple[CodesInfo, list[Path]]:
     if not (folder / REPORT).is_file():
         what = "an unfinished run; start the same `aoede prepare` again" if paths else "no codes; run `aoede prepare`"
         raise ValueError(f"{folder}: {what} (there is no {REPORT})")
+    if not paths and (folder / "conversations.jsonl").is_file():
+        raise ValueError(f"{folder}: prepared conversations; their clips are in {folder}/codes and {folder}/given")
     if not paths:
         raise ValueError(f"{folder}: no shards of codes beside {REPORT}; run `aoede prepare` again")
     infos = {path: read_shard_metadata(path)[0] for path in paths}

@@ -53,6 +53,8 @@ def describe_path(path: str | os.PathLike[str] | None = None) -> str:
             return _codec_words(open_codec(where), where)
         if (where / "corpus.json").is_file():
             return _corpus_words(where)
+        if (where / "conversations.jsonl").is_file() and (where / "prepare.json").is_file():
+            return _conversation_words(where)
         if (where / REPORT).is_file() or any(where.glob(PATTERN)):
             return _prepared_words(where)
         raise ValueError(f"{where}: neither a codec (config.json) nor a prepared folder ({PATTERN})")
@@ -131,6 +133,20 @@ def _prepared_words(folder: Path) -> str:
         "codec": info.codec_fingerprint,
     }
     return _table(f"{folder}  prepared codes", rows)
+
+
+def _conversation_words(folder: Path) -> str:
+    plan = json.loads((folder / "prepare.json").read_text(encoding="utf-8"))
+    if not (folder / REPORT).is_file():
+        raise ValueError(f"{folder}: an unfinished run; start the same `aoede prepare` again (there is no {REPORT})")
+    report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+    rows = {
+        "conversations": f"{report['conversations']:,}, {len(report['rejected']):,} rejected",
+        "turns": f"{report['turns']:,}, {report['trained_turns']:,} trained",
+        "sound": f"{report['seconds'] / 3600:.2f} hours from {report['sounds']:,} sounds",
+        "codec": plan["codec_fingerprint"],
+    }
+    return _table(f"{folder}  prepared conversations", rows)
 
 
 def _corpus_words(folder: Path) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..codefile import is_code_file
 from ..collate import LeftOut
 from .encoded import ConversationBatch, EncodedConversation, fill_rows, packed
 from .messages import Conversation
@@ -88,6 +89,15 @@ class ConversationDataset(torch.utils.data.Dataset[dict[str, Tensor]]):
         place = {index: number for number, index in enumerate(order)}
         return packed([self.encoded(i) for i in order], max_frames, [[place[i] for i in row] for row in rows])
 
+    @staticmethod
+    def _refuse_sound_file(conversation: Conversation, turn: int) -> None:
+        sound = conversation.messages[turn].sound
+        if sound is not None and sound.path is not None and not is_code_file(sound.path):
+            raise ValueError(
+                f"{conversation.name}: messages[{turn}]: {sound.path} is not encoded, and a data set encodes nothing: "
+                "run `aoede prepare CONVERSATIONS.jsonl OUT` and give OUT"
+            )
+
     def _take(
         self,
         conversation: Conversation,
@@ -101,6 +111,7 @@ class ConversationDataset(torch.utils.data.Dataset[dict[str, Tensor]]):
             key = (message.role, message.text)
             if key not in ids:
                 ids[key] = self.processor.text_ids(conversation, turn)
+            self._refuse_sound_file(conversation, turn)
             sound = (message.sound.prepared, message.sound.id) if message.sound else None
             if sound not in heard or sound == (None, None):
                 try:

@@ -59,7 +59,7 @@ class ConversationBatch(dict[str, Tensor]):
     """What a model is called with: `input_ids` [B, F, S + 1], `attention_mask` of the same shape, `labels` [B, F, S],
     and `position_ids` [B, F] of packed rows."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], rows: Sequence[Sequence[EncodedConversation]]) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor], rows: Sequence[Sequence[EncodedConversation]] = ()) -> None:
         super().__init__(tensors)
         self.rows = [list(row) for row in rows]
         """The conversations of each row, in order."""
@@ -74,8 +74,8 @@ class ConversationBatch(dict[str, Tensor]):
         """What was dropped, in words; empty where everything fitted."""
         return [item.note for row in self.rows for item in row if item.note]
 
-    def to(self, device: torch.device | str) -> ConversationBatch:
-        return ConversationBatch({name: tensor.to(device) for name, tensor in self.items()}, self.rows)
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> ConversationBatch:
+        return ConversationBatch({name: x.to(device, non_blocking=non_blocking) for name, x in self.items()}, self.rows)
 
 
 def padded(items: Sequence[EncodedConversation], side: Side = "left", *, labels: bool = True) -> ConversationBatch:

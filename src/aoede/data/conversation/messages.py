@@ -36,11 +36,6 @@ class Sound:
         return self.path is None and self.codes is None and self.prepared is None
 
     @property
-    def needs_codec(self) -> bool:
-        """Whether it is codes, which only their codec makes audible."""
-        return self.path is None or self.path.lower().endswith(".snac")
-
-    @property
     def name(self) -> str:
         """For messages to a person."""
         if self.path is not None:

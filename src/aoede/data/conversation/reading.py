@@ -120,16 +120,17 @@ def conversation_file(path: str | os.PathLike[str]) -> Path:
 
 
 def is_conversation_file(path: str | os.PathLike[str]) -> bool:
-    """Whether the first line of a `.jsonl` file is a conversation's: one with `messages`, unlike a manifest's."""
+    """Whether the first object of a `.jsonl` file is a conversation: one with `messages`, unlike a manifest's rows."""
     if Path(path).suffix.lower() not in (".jsonl", ".json") or not Path(path).is_file():
         return False
     with open(path, "rb") as stream:
-        first = next((line for line in stream if line.strip()), b"")
-    try:
-        row = json.loads(first)
-    except ValueError:
-        return False
-    return isinstance(row, dict) and "messages" in row
+        for line in stream:
+            try:
+                row = json.loads(line)
+            except ValueError:  # an empty line, or a bad one, which is told when the file is read
+                continue
+            return isinstance(row, dict) and "messages" in row
+    return False
 
 
 def parse_conversation(

@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..codefile import is_code_file
 from ..inspection import open_codec
 from .messages import Conversation
 from .page import save_page
@@ -58,8 +59,9 @@ def show_file(
     if len(part) < len(chosen):
         text += f"\n\n{len(chosen) - len(part):,} more are not shown; --limit N shows more, --line N another one"
     if html is not None:
-        is_coded = any(m.sound is not None and m.sound.needs_codec for one in part for m in one.messages)
-        opened = open_codec(codec) if is_coded or codec is not None else None
+        sounds = [message.sound for one in part for message in one.messages if message.sound is not None]
+        are_codes = any(sound.path is None or is_code_file(sound.path) for sound in sounds)
+        opened = open_codec(codec) if are_codes or codec is not None else None
         save_page(html, part, title=os.path.basename(os.fspath(path)) or os.fspath(path), summary=head, codec=opened)
         text += f"\n\nwritten {os.fspath(html)}: {len(part):,} conversations with players"
     return Shown(text, scan.mistakes)
