@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import CsmConfig, CsmForConditionalGeneration, GenerationConfig, MimiConfig, MimiModel
+from transformers import (
+    CsmConfig,
+    CsmForConditionalGeneration,
+    GenerationConfig,
+    MimiConfig,
+    MimiModel,
+    PretrainedConfig,
+)
 
 from aoede.models.two_stage import TwoStageConfig, TwoStageModel
 
@@ -100,6 +110,16 @@ def assert_same_logits(ours: TwoStageModel, csm: CsmForConditionalGeneration) ->
         assert (mine[..., legal:] == -torch.inf).all()
 
 
+def said(config: PretrainedConfig, *without: str) -> dict:
+    """What a configuration says of a model, not of who wrote it; in all its depth."""
+    dropped = {"_name_or_path", "architectures", "transformers_version", "auto_map", "dtype", *without}
+
+    def strip(value):
+        return {k: strip(v) for k, v in value.items() if k not in dropped} if isinstance(value, dict) else value
+
+    return strip(config.to_dict())
+
+
 def state_equal(first: torch.nn.Module, second: torch.nn.Module) -> bool:
     a, b = first.state_dict(), second.state_dict()
     return set(a) == set(b) and all(a[name].equal(b[name]) and a[name].dtype == b[name].dtype for name in a)
@@ -129,9 +149,7 @@ def test_a_model_comes_back_exactly_from_every_layout(layout, shard, tmp_path):
     assert (tmp_path / "model.safetensors.index.json").exists() == (shard == "8KB")
     again = TwoStageModel.from_pretrained(tmp_path)
     assert state_equal(again, ours)
-    dropped = ("_name_or_path", "architectures", "transformers_version", "csm", "auto_map")
-    before, after = ours.config.to_dict(), again.config.to_dict()
-    assert {k: v for k, v in after.items() if k not in dropped} == {k: v for k, v in before.items() if k not in dropped}
+    assert said(again.config, "csm") == said(ours.config, "csm")
     settings = again.generation_config
     assert (settings.temperature, settings.depth_temperature, settings.depth_top_k) == (0.7, 0.6, 9)
     assert not list(tmp_path.glob(".partial*"))
@@ -141,9 +159,7 @@ def test_a_folder_of_transformers_comes_back_exactly_with_its_codec(csm, csm_fol
     TwoStageModel.from_pretrained(csm_folder).save_pretrained(tmp_path, layout="transformers", codec=csm_folder)
     again = CsmForConditionalGeneration.from_pretrained(tmp_path)
     assert state_equal(again, csm)
-    before, after = csm.config.to_dict(), again.config.to_dict()
-    ignored = {"_name_or_path", "aoede"}
-    assert {k: v for k, v in after.items() if k not in ignored} == {k: v for k, v in before.items() if k not in ignored}
+    assert said(again.config, "aoede") == said(csm.config)
 
 
 def test_layouts_chain_without_loss(csm_folder, tmp_path):
@@ -190,6 +206,48 @@ def test_the_public_rows_leave_the_reserved_three_illegal(tmp_path):
     assert wider.config.amortization_ratio == 16
 
 
+FRESH = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "aoede":
+            raise ImportError("aoede is blocked here")
+sys.meta_path.insert(0, Block())
+import torch
+from transformers import AutoModel
+folder, again = sys.argv[1:]
+model = AutoModel.from_pretrained(folder, trust_remote_code=True).eval()
+ids = torch.load(folder + "/ids.pt", weights_only=True)
+with torch.no_grad():
+    logits = model(ids).backbone_logits
+torch.save({"logits": logits, "frames": model.generate(ids[:, :4], max_new_frames=3, seeds=5)}, again + "/out.pt")
+model.save_pretrained(again)
+assert "aoede" not in sys.modules and type(model).__module__.startswith("transformers_modules")
+"""
+
+
+def test_a_fresh_process_without_aoede_loads_our_own_layout_and_writes_it_again(tmp_path):
+    model, folder, again = own_model(), tmp_path / "model", tmp_path / "again"
+    model.save_pretrained(folder)
+    torch.save(frames(), folder / "ids.pt")
+    again.mkdir()
+    environment = {**os.environ, "HF_MODULES_CACHE": str(tmp_path / "modules"), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", FRESH, str(folder), str(again)],
+        capture_output=True, text=True, env=environment, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    out = torch.load(again / "out.pt", weights_only=True)
+    with torch.no_grad():
+        assert out["logits"].equal(model(frames()).backbone_logits)
+    mine = model.generate(frames()[:, :4], max_new_frames=3, seeds=5)
+    assert all(a.equal(b) for a, b in zip(out["frames"], mine, strict=True))
+    assert {path.name: path.read_text() for path in folder.glob("*.py")} == {
+        path.name: path.read_text() for path in again.glob("*.py")
+    }
+    assert state_equal(TwoStageModel.from_pretrained(again), model)
+
+
 def test_what_does_not_fit_a_layout_is_said(tmp_path):
     snac = own_model(slot_sizes=[64, 16, 16, 16, 16])
     with pytest.raises(ValueError, match=r"\[64, 16, 16, 16, 16\] rows.*same number.*layout='aoede'"):
@@ -197,6 +255,9 @@ def test_what_does_not_fit_a_layout_is_said(tmp_path):
     rows = own_model(stop="row", slot_rows=[17] * SLOTS)
     with pytest.raises(ValueError, match=r"stops by 'row'.*frame of zeros alone"):
         rows.save_pretrained(tmp_path, layout="csm-1b-hf")
+    parallel = own_model(text_stride=5.0)
+    with pytest.raises(ValueError, match=r"parallel positions \(text_stride 5.0\)"):
+        parallel.save_pretrained(tmp_path, layout="csm-1b-hf")
     qwen = own_model(depth_decoder={"model_type": "qwen2", **DEPTH, "rope_parameters": None})
     with pytest.raises(ValueError, match=r"depth decoder is 'qwen2'.*takes 'llama'"):
         qwen.save_pretrained(tmp_path, layout="transformers")
@@ -245,7 +306,7 @@ def test_a_folder_of_another_kind_is_told_apart(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
     with pytest.raises(ValueError, match=r"model_type 'gpt2'.*'aoede_two_stage'.*'csm'"):
         TwoStageModel.from_pretrained(tmp_path)
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "csm", "num_codebooks": 4}))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "csm"}))
     with pytest.raises(ValueError, match=r"has no model\.safetensors and no .*pickled weights are not read"):
         TwoStageModel.from_pretrained(tmp_path)
 

@@ -19,9 +19,11 @@ from safetensors import safe_open
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
+from aoede.models.portable import write_code
 from aoede.models.two_stage.config import TwoStageConfig
 from aoede.models.two_stage.layouts import (
     CODEC_PREFIX,
+    FIELDS,
     LAYOUTS,
     foreign_config,
     foreign_name,
@@ -30,11 +32,9 @@ from aoede.models.two_stage.layouts import (
     own_weights,
 )
 
+_AUTO_MAP = {"AutoConfig": "config.TwoStageConfig", "AutoModel": "model.TwoStageModel"}
 _WEIGHTS = "model.safetensors"
 _HUB = ("cache_dir", "force_download", "local_files_only", "token", "revision", "proxies")
-_CHANGEABLE = (
-    "slot_sizes", "amortization_ratio", "depth_loss_weight", "layout", "codec_fingerprint", "sample_rate", "frame_rate",
-)  # fmt: skip
 _SETTINGS = ("do_sample", "max_new_tokens", "temperature", "top_k", "top_p", "min_p")
 _DEPTH_SETTINGS = ("temperature", "top_k", "top_p", "min_p")
 
@@ -70,7 +70,7 @@ class FolderLayouts:
         layout = layout_of(data)
         config = kwargs.pop("config", None)
         if config is None:
-            config = own_config(data, layout, **{name: kwargs.pop(name) for name in _CHANGEABLE if name in kwargs})
+            config = own_config(data, layout, **{name: kwargs.pop(name) for name in FIELDS if name in kwargs})
         weights = own_weights(_read_weights(folder, data), layout)
         _check_shapes(cls, config, weights, folder)
         for name in _HUB:
@@ -105,12 +105,17 @@ class FolderLayouts:
             ValueError: an unknown layout, or what it cannot hold (slots with different rows, a stop row, a stage
                 that is no Llama, adapters).
         """
+        model: Any = self
+        parent: Any = super()
         if layout not in LAYOUTS:
             raise ValueError(f"layout {layout!r} is unknown; there are {', '.join(LAYOUTS)}")
         if codec is not None and layout != "transformers":
             raise ValueError(f"the layout {layout!r} has no place for a codec; leave it out, or write 'transformers'")
         if layout == "aoede":
-            parent: Any = super()
+            if is_main_process:
+                os.makedirs(save_directory, exist_ok=True)
+                code = Path(__file__).with_name("model.py")
+                model.config.auto_map = write_code(save_directory, code, _AUTO_MAP)
             parent.save_pretrained(save_directory, is_main_process=is_main_process, **kwargs)
             return
         state = kwargs.pop("state_dict", None)
@@ -120,10 +125,8 @@ class FolderLayouts:
             raise ValueError(f"the layout {layout!r} is written into a folder alone, without {', '.join(refused)}")
         if not is_main_process:
             return
-        model: Any = self
         config = model.config
-        if config.dtype is None:
-            config.dtype = model.dtype
+        config.dtype = model.dtype
         data = foreign_config(config, layout)
         state = model.state_dict() if state is None else state
         weights = {foreign_name(name, layout): value for name, value in state.items()}

@@ -21,10 +21,12 @@ LAYOUTS = ("aoede", "csm-1b-hf", "transformers")
 _OURS = "aoede"
 """Field of a foreign config.json with what its layout has no field for; a folder written by us is read back exactly."""
 
-_FIELDS = (
-    "slot_sizes", "amortization_ratio", "depth_loss_weight", "layout", "codec_fingerprint", "sample_rate", "frame_rate",
-    "initializer_range",
-)  # fmt: skip
+_ELSEWHERE = frozenset(
+    {"backbone", "depth_decoder", "slot_rows", "text_vocab_size", "stop", "tie_word_embeddings", "csm"}
+)
+FIELDS = tuple(name for name in TwoStageConfig.__annotations__ if name not in _ELSEWHERE)
+"""What other layouts have no field for."""
+
 _LLAMA = (
     "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim",
     "hidden_act", "max_position_embeddings", "initializer_range", "rms_norm_eps", "use_cache", "rope_parameters",
@@ -185,7 +187,7 @@ def foreign_config(config: TwoStageConfig, layout: str) -> dict[str, Any]:
         "model_type": "csm",
         "text_vocab_size": config.text_vocab_size,
         "dtype": None if config.dtype is None else str(config.dtype).removeprefix("torch."),
-        _OURS: {name: getattr(config, name) for name in _FIELDS},
+        _OURS: {name: getattr(config, name) for name in FIELDS},
     }
     if layout == "csm-1b-hf":
         return {
@@ -197,17 +199,14 @@ def foreign_config(config: TwoStageConfig, layout: str) -> dict[str, Any]:
             "backbone_config": _older(backbone, config.text_vocab_size),
             "decoder_config": _older(depth, config.text_vocab_size),
         }
-    theirs = CsmConfig(
-        **{**_token_ids(config.text_vocab_size, rows), **(config.csm or {}), **backbone, **shared},
-        num_codebooks=slots,
-        vocab_size=rows,
-        tie_codebooks_embeddings=True,
-        depth_decoder_config={
-            **depth, "num_codebooks": slots, "vocab_size": rows, "backbone_hidden_size": config.hidden_size,
-        },
-        architectures=["CsmForConditionalGeneration"],
-    )  # fmt: skip
-    return dict(theirs.to_dict())
+    slotted = {"num_codebooks": slots, "vocab_size": rows}
+    fields = {
+        **_token_ids(config.text_vocab_size, rows), **(config.csm or {}), **backbone, **shared, **slotted,
+        "tie_codebooks_embeddings": True,
+        "depth_decoder_config": {**depth, **slotted, "backbone_hidden_size": config.hidden_size},
+        "architectures": ["CsmForConditionalGeneration"],
+    }  # fmt: skip
+    return dict(CsmConfig(**fields).to_dict())
 
 
 def _check(config: TwoStageConfig, layout: str) -> None:
@@ -220,6 +219,11 @@ def _check(config: TwoStageConfig, layout: str) -> None:
         raise ValueError(
             f"the model stops by {config.stop!r}, but the layout {layout} knows the frame of zeros alone: write "
             "layout='aoede'"
+        )
+    if getattr(config, "text_stride", None) is not None:
+        raise ValueError(
+            f"the model has parallel positions (text_stride {config.text_stride}), which the layout {layout} has not: "
+            "write layout='aoede'"
         )
     for name, stage in (("backbone", config.backbone), ("depth decoder", config.depth_decoder)):
         if stage.model_type != "llama":
