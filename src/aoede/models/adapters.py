@@ -116,7 +116,7 @@ def adapt(model: CodecCausalLM, config: AdapterConfig, *, seed: int = 0) -> Any:
         trainable_token_indices=_row_targets(model) if config.new_rows else None,
         task_type=TaskType.CAUSAL_LM,
     )
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), _older_names():
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), quiet_peft():
         torch.manual_seed(seed)
         adapted = get_peft_model(model, peft_config)
     adapted.aoede_config = config
@@ -177,7 +177,7 @@ def load_adapter(model: CodecCausalLM, folder: str | os.PathLike[str], *, traina
             f"{folder}: the adapter was trained on another base model (fingerprint {described['base'][:12]}, this one "
             f"has {base_fingerprint(model)[:12]}); load the model it began with"
         )
-    with _older_names():
+    with quiet_peft():
         adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
     settings = dict(described["config"])
     settings["layers"] = None if settings["layers"] is None else tuple(settings["layers"])
@@ -219,8 +219,8 @@ def base_fingerprint(model: Any) -> str:
 
 
 @contextmanager
-def _older_names() -> Iterator[None]:
-    """peft still calls transformers by names that are deprecated there; a user can do nothing about it."""
+def quiet_peft() -> Iterator[None]:
+    """Around calls of peft, which uses names that transformers deprecated; a user can do nothing about it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning)
         yield

@@ -14,7 +14,7 @@ import yaml
 
 from aoede.data.strict import from_dict, read_mapping, to_dict
 
-__all__ = ["differences", "dump_recipe", "from_dict", "load_recipe", "to_dict"]
+__all__ = ["differences", "dump_recipe", "from_dict", "from_settings", "load_recipe", "to_dict"]
 
 R = TypeVar("R")
 
@@ -34,6 +34,18 @@ def load_recipe(path: str | Path, recipe_class: type[R], overrides: Sequence[str
     for override in overrides:
         _override(data, override)
     return from_dict(recipe_class, data, source=str(path))
+
+
+def from_settings(recipe_class: type[R], settings: Sequence[str]) -> R:
+    """A dataclass out of `a.b=value` strings alone, what is not said being as the class has it.
+
+    Raises:
+        ValueError: a key or value that does not fit.
+    """
+    data: dict[str, Any] = {}
+    for setting in settings:
+        _override(data, setting)
+    return from_dict(recipe_class, data, source="command line")
 
 
 def dump_recipe(recipe: Any, path: str | Path | None = None) -> str:

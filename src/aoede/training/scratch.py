@@ -5,7 +5,7 @@ the caller seeds.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -40,9 +40,17 @@ def from_scratch(
     text_stride: float | None = None,
 ) -> CodecCausalLM:
     """A model with all rows of `vocabulary`; `pad_id` and `eos_id` are told in its configuration."""
-    config = AutoConfig.for_model(
+    config = architecture(scratch, vocabulary.size, pad_id=pad_id, eos_id=eos_id)
+    # All rows exist from the start: `extend` keeps them, nothing has to be drawn from a text model's rows.
+    base = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    return extend(base, vocabulary, text_stride=text_stride)
+
+
+def architecture(scratch: ScratchConfig, rows: int, *, pad_id: int | None = None, eos_id: int | None = None) -> Any:
+    """The Hugging Face configuration of a text model of these sizes with so many rows."""
+    return AutoConfig.for_model(
         scratch.family,
-        vocab_size=vocabulary.size,
+        vocab_size=rows,
         hidden_size=scratch.hidden,
         intermediate_size=scratch.intermediate,
         num_hidden_layers=scratch.layers,
@@ -57,6 +65,3 @@ def from_scratch(
         bos_token_id=None,
         eos_token_id=eos_id,
     )
-    # All rows exist from the start: `extend` keeps them, nothing has to be drawn from a text model's rows.
-    base = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
-    return extend(base, vocabulary, text_stride=text_stride)

@@ -9,13 +9,13 @@ import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from transformers import PreTrainedModel
 
 from aoede.codec import Snac
 from aoede.generation import Sampling, VoiceSettings
-from aoede.models import CodecCausalLM
 from aoede.training.speech_data import SpeechData
 
 
@@ -33,6 +33,9 @@ class VoiceConfig:
     sampling: Sampling = field(default_factory=Sampling)
     """How ids are drawn unless `speak` is told otherwise."""
 
+    depth_sampling: Sampling | None = None
+    """Of a two-stage voice: how the slots after the first are drawn; None: as `sampling`."""
+
     max_seconds: float = 30.0
     """Longest piece of speech made at once."""
 
@@ -40,9 +43,13 @@ class VoiceConfig:
     """Of the language model's weights in the folder."""
 
 
-def write_voice(directory: Path, config: VoiceConfig, model: CodecCausalLM, codec: Snac, data: SpeechData) -> None:
+def write_voice(
+    directory: Path, config: VoiceConfig, model: PreTrainedModel, codec: Snac, data: SpeechData, **settings: Any
+) -> None:
     """Write `voice.json`, `codec/` and `model/` (weights, tokenizer, augmented.yaml); an older folder is replaced.
 
+    Args:
+        settings: more of `VoiceSettings`, such as `kind`.
     Raises:
         ValueError: the default speaker is none of the voice's.
     """
@@ -55,7 +62,7 @@ def write_voice(directory: Path, config: VoiceConfig, model: CodecCausalLM, code
     # A copy: casting must not touch the weights that go on training.
     copy.deepcopy(model).to("cpu", dtype).eval().save_pretrained(temporary / "model")
     data.tokenizer.save_pretrained(temporary / "model")
-    settings = VoiceSettings(
+    told = VoiceSettings(
         name=config.name,
         text=data.front_end,
         speakers=offered,
@@ -64,8 +71,10 @@ def write_voice(directory: Path, config: VoiceConfig, model: CodecCausalLM, code
         seconds_offset={speaker: data.pace[speaker][1] for speaker in offered if speaker in data.pace},
         sampling=config.sampling,
         max_seconds=config.max_seconds,
+        depth_sampling=config.depth_sampling,
+        **settings,
     )
-    settings.save(temporary)
+    told.save(temporary)
     if directory.exists():
         replaced = directory.with_name(f".{directory.name}.old.{os.getpid()}")
         os.rename(directory, replaced)

@@ -1,0 +1,86 @@
+"""The model that two-stage training begins with: from nothing in given sizes, or from a folder.
+
+Owns what a recipe says of both stages, and the configuration that fits data and codec. Knows nothing of steps; weights
+from nothing come from torch's generator, which the caller seeds.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from aoede.codec import Snac
+from aoede.models import TwoStageConfig, TwoStageModel
+from aoede.training.scratch import ScratchConfig, architecture
+from aoede.training.speech_data import SpeechData
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoStageScratchConfig:
+    """Both stages from nothing. `tie_embeddings` says nothing here: each slot has rows of its own."""
+
+    backbone: ScratchConfig = field(default_factory=ScratchConfig)
+    depth_decoder: ScratchConfig = field(
+        default_factory=lambda: ScratchConfig(hidden=256, layers=3, heads=4, intermediate=704)
+    )
+    stop: Literal["zeros", "row"] = "row"
+    """How a turn ends: a frame of zeros, or a row of slot 0's own (then a frame of zeros is a frame like any other)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoStageModelConfig:
+    """Either a trained two-stage model or one from nothing."""
+
+    base: str | None = None
+    """Folder of a two-stage model with its tokenizer (any layout that `TwoStageModel.from_pretrained` reads)."""
+
+    scratch: TwoStageScratchConfig | None = None
+
+    def __post_init__(self) -> None:
+        if (self.base is None) == (self.scratch is None):
+            raise ValueError("give either model.base (a folder) or model.scratch (sizes), and not both")
+
+
+def build_model(config: TwoStageModelConfig, data: SpeechData, codec: Snac, **settings: Any) -> TwoStageModel:
+    """The model a recipe asks for, with the rows of the data's tokenizer and the codec's codes.
+
+    Args:
+        settings: fields of `TwoStageConfig` that training decides (amortization_ratio, text_stride, ...).
+    Raises:
+        ValueError: a folder whose slots are not those of the codec.
+    """
+    layout = data.vocabulary.layout
+    sizes = [codec.config.codebook_size] * layout.num_slots
+    if config.scratch is not None:
+        made = TwoStageConfig(
+            backbone=architecture(config.scratch.backbone, 1),
+            depth_decoder=architecture(config.scratch.depth_decoder, 1),
+            slot_sizes=sizes,
+            text_vocab_size=data.vocabulary.text_size,
+            stop=config.scratch.stop,
+            layout=str(layout),
+            codec_fingerprint=codec.fingerprint(),
+            sample_rate=codec.config.sample_rate,
+            frame_rate=codec.config.frame_rate,
+            **settings,
+        )
+        return TwoStageModel(made)
+    assert config.base is not None
+    model = TwoStageModel.from_pretrained(config.base, dtype=torch.float32)
+    there = model.config
+    if there.slot_sizes != sizes or there.layout not in (None, str(layout)):
+        raise ValueError(
+            f"{config.base} has {there.num_slots} slots of {sorted(set(there.slot_sizes or ()))} codes in layout "
+            f"{there.layout}, the data {len(sizes)} of {codec.config.codebook_size} in {layout}; take the codec (and "
+            "data.layout) that it was trained with"
+        )
+    if there.codec_fingerprint not in (None, codec.fingerprint()):
+        raise ValueError(
+            f"{config.base} writes codes of codec {there.codec_fingerprint}, data.codec is {codec.fingerprint()}"
+        )
+    if data.vocabulary.text_size > there.text_vocab_size:
+        model.resize_token_embeddings(data.vocabulary.text_size)
+        there.text_vocab_size = data.vocabulary.text_size
+    for name, value in settings.items():
+        setattr(there, name, value)
+    return model
