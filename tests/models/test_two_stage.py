@@ -321,6 +321,7 @@ def test_gradient_checkpointing_changes_no_gradient(two_stage, conversation):
         (lambda x: x[..., :7], r"input_ids are \[2, 16, 7\], expected \[B, F, 8\]: 7 codes and a text id a frame"),
         (lambda x: x[0], r"input_ids are \[16, 8\]"),
         (lambda x: x.float(), "expected integers"),
+        (lambda x: x.masked_fill(x == -1, -100), r"code -100 of slot 0 in row 0, frame 0.*-1 is no entry"),
         (
             lambda x: x.masked_fill(x == x[0, 5, 2], 8),
             r"code 8 of slot \d in row 0, frame \d.*: there are 8 \(0 .. 7\)",
@@ -369,6 +370,23 @@ def test_labels_that_do_not_fit_are_refused(two_stage, conversation):
 def test_settings_that_do_not_fit_are_refused(two_stage, settings, message):
     with pytest.raises(ValueError, match=message):
         two_stage(**settings)
+
+
+def test_a_configuration_that_is_given_stays_as_it_is():
+    given = tiny_stage()
+    TwoStageConfig(backbone=given, depth_decoder=given, slot_sizes=[4, 4], text_vocab_size=9)
+    assert (given.vocab_size, given.bos_token_id) == (20, 1)
+
+
+def test_integers_of_any_width_are_read(two_stage, conversation):
+    model = two_stage()
+    frames = conversation(model)
+    labels = labels_of(frames)
+    narrow = model(frames.short(), labels=labels.int())
+    assert narrow.loss == model(frames, labels=labels).loss
+    assert torch.equal(model.log_probs(frames.int()), model.log_probs(frames))
+    prompt = frames[:, :12]
+    assert torch.equal(*(model.generate(p, max_new_frames=2, seeds=0)[1] for p in (prompt, prompt.short())))
 
 
 def test_stages_may_be_given_as_dicts():

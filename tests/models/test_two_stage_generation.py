@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import GenerationConfig
 
 from aoede.models.sampling import Sampling, choose
@@ -307,6 +308,21 @@ def test_the_shorter_way_through_llama_equals_transformers(two_stage, rope):
                 embeds, mask = embeds[order], mask[order]
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing.*` is deprecated:FutureWarning")  # asked by peft
+@torch.no_grad()
+def test_adapters_count_in_the_shorter_way(two_stage, prompt):
+    model = two_stage()
+    frames = prompt(model)
+    plain = model.generate(frames, max_new_frames=4, do_sample=False, return_dict_in_generate=True)
+    names = r"(backbone|depth_decoder)\..*\.(q_proj|v_proj|down_proj)"
+    adapted = get_peft_model(model, LoraConfig(r=4, target_modules=names, init_lora_weights=False)).eval()
+    out = adapted.generate(input_ids=frames, max_new_frames=4, do_sample=False, return_dict_in_generate=True)
+    assert isinstance(open_stage(model.backbone, 1, 4), LlamaStage)
+    assert not torch.equal(out.sequences, plain.sequences)
+    whole = torch.cat([frames, torch.cat([out.sequences, torch.full_like(out.sequences[..., :1], -1)], -1)], 1)
+    torch.testing.assert_close(model.log_probs(whole)[:, 12:], out.log_probs, rtol=1e-4, atol=1e-5)
+
+
 def test_other_models_go_through_their_own_forward(two_stage):
     assert isinstance(open_stage(two_stage("gemma3").backbone, 1, 4), ModelStage)
     model = two_stage().backbone
@@ -372,6 +388,8 @@ def test_what_generate_cannot_do_is_refused(two_stage, prompt):
     frames = prompt(model)
     with pytest.raises(ValueError, match="does not take num_beams, penalty_alpha"):
         model.generate(frames, num_beams=4, penalty_alpha=1)
+    with pytest.raises(ValueError, match=r"does not take topk \(top_k\)"):
+        model.generate(frames, topk=50)
     with pytest.raises(ValueError, match="needs a prompt"):
         model.generate()
     with pytest.raises(ValueError, match="1 seeds for 2 rows"):
@@ -390,5 +408,10 @@ def test_what_generate_cannot_do_is_refused(two_stage, prompt):
         model.generate_frame()
     with pytest.raises(ValueError, match="compile_depth takes Llama depth decoders"):
         two_stage("qwen3").generate(frames, compile_depth=True)
-    with pytest.raises(ValueError, match="max_new_frames"):
+    with pytest.raises(ValueError, match="max_new_frames is 0"):
         model.generate(frames, max_new_frames=0)
+    model = two_stage("qwen3")
+    model.train().activation_checkpointing_enable()
+    with pytest.raises(ValueError, match=r"call eval\(\) before generating"):
+        model.generate(frames)
+    assert len(model.eval().generate(frames, max_new_frames=1)) == 2

@@ -6,6 +6,7 @@ nothing of weights: `model.py` builds the model from it. This file travels insid
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from transformers import AutoConfig, PretrainedConfig
@@ -146,6 +147,8 @@ def _stage(given: Any, name: str) -> Any:
         if kind is None:
             raise ValueError(f"{name} has no model_type; write the one of the transformer, such as 'llama'")
         given = AutoConfig.for_model(kind, **fields)
+    else:
+        given = copy.deepcopy(given)  # the caller's own stays as it is
     given.vocab_size = 1
     given.pad_token_id = given.bos_token_id = given.eos_token_id = None
     given.tie_word_embeddings = False

@@ -139,9 +139,9 @@ class FrameStream:
                 raise ValueError("this stream has ordinary positions: open it with a text_stride, or leave it out")
             self.stride = frame_strides(text_stride, self.rows, 0, self.device)
         present = entries(input_ids, attention_mask, self.model.config)
-        if not bool(present[:, -1].any()) or not bool(present[:, -1].any(-1).all()):
+        if not bool(present[:, -1:].any(-1).any(-1).all()):
             raise ValueError("the last frame of a row is padding: pad prompts on the left")
-        self._read(input_ids, present)
+        self._read(input_ids.long(), present)
 
     @torch.no_grad()
     def step(self) -> FrameStep:
@@ -275,7 +275,7 @@ class FrameDecoding:
         Args:
             input_ids, attention_mask: prompts [B, F, S + 1], padded on the left.
             max_new_frames: the most frames a row (`max_new_tokens` is the same).
-            do_sample: False takes the highest scores; None and True draw.
+            do_sample: False takes the highest scores; True draws; None: as `generation_config` says, else draws.
             temperature, top_k, top_p, min_p: of slot 0; what is not given comes from `generation_config`.
             depth_temperature, depth_top_k, depth_top_p, depth_min_p: of the other slots; None: as slot 0.
             seeds: one a row; a number: the first row's, the others count on from it; None: from torch's generator.
@@ -290,7 +290,8 @@ class FrameDecoding:
             ValueError: an unknown argument, a prompt without frames or padded on the right.
         """
         if unknown:
-            raise ValueError(f"generate of a two-stage model does not take {', '.join(sorted(unknown))}")
+            told = [f"{name} ({_INSTEAD[name]})" if name in _INSTEAD else name for name in sorted(unknown)]
+            raise ValueError(f"generate of a two-stage model does not take {', '.join(told)}")
         if input_ids is None:
             raise ValueError("generate needs a prompt: input_ids [B, F, S + 1]")
         settings = generation_config if generation_config is not None else self.generation_config  # type: ignore[attr-defined]
@@ -342,6 +343,16 @@ class FrameDecoding:
         return result if return_dict_in_generate else result.frames
 
 
+_INSTEAD = {
+    "topk": "top_k",
+    "max_length": "max_new_frames",
+    "streamer": "on_frame",
+    "use_cache": "there is always a cache: leave it out",
+    "num_return_sequences": "repeat the rows",
+}
+"""What other models call differently."""
+
+
 def _generators(seeds: int | Sequence[int] | None, rows: int) -> list[torch.Generator]:
     if seeds is None:
         seeds = torch.randint(0, 2**62, (rows,)).tolist()
@@ -362,6 +373,7 @@ def _samplings(
     for name, value in rest.items():
         if value is None:
             rest[name] = getattr(settings, f"depth_{name}", None)
+    do_sample = getattr(settings, "do_sample", None) if do_sample is None else do_sample
     base = Sampling(temperature=1.0).override(**{**first, "top_k": first["top_k"] or None})
     depth = base.override(**{**rest, "top_k": rest["top_k"] or None})
     if do_sample is False:

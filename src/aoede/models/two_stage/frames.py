@@ -39,11 +39,10 @@ def entries(input_ids: Tensor, attention_mask: Tensor | None, config: TwoStageCo
             )
         present = present & mask
     legal = torch.tensor([*config.legal_rows, config.text_vocab_size], device=input_ids.device)
-    beyond = present & (input_ids >= legal)
+    beyond = (present & (input_ids >= legal)) | (input_ids < -1)
     if bool(beyond.any()):
         row, frame, column = (int(i) for i in beyond.nonzero()[0])
-        what = "text id" if column == width - 1 else "code"
-        where = "" if column == width - 1 else f" of slot {column}"
+        what, where = ("text id", "") if column == width - 1 else ("code", f" of slot {column}")
         raise ValueError(
             f"{what} {int(input_ids[row, frame, column])}{where} in row {row}, frame {frame}: there are "
             f"{int(legal[column])} (0 .. {int(legal[column]) - 1}); codes are the codec's own integers, -1 is no entry"

@@ -167,8 +167,9 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
             noisy_ids: [B, F, S + 1], what both stages read in place of `input_ids`: some codes of the past replaced, so
                 that the model learns to go on after mistakes of its own. Labels are those of `input_ids` all the same.
             return_logits: False leaves the logits out of the output, and those that no loss needs uncomputed.
-            num_items_in_batch: trained entries (labels that are not -100) of the whole accumulated batch; both losses
-                are then sums over it, by the share that each stage has here.
+            num_items_in_batch: trained entries (labels that are not -100) of the whole accumulated batch, as HF's
+                Trainer counts them (context turns are then -100, not `training_mask`); both losses become sums over
+                it, by the share that each stage has here.
             kwargs: for the backbone.
         Raises:
             ValueError: ids, masks or labels that do not fit (see `frames.py`); packed rows with a cache or a prefix.
@@ -193,7 +194,7 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
         if return_logits:
             result.backbone_logits = self.slot0_logits(hidden)
         if labels is not None:
-            labels = labels.to(hidden.device)
+            read, labels = read.long(), labels.to(hidden.device).long()
             trained = trained_entries(input_ids, labels, predictable, training_mask, self.config)
             self._losses(result, hidden, read, labels, trained, amortization, num_items_in_batch)
             if not return_logits:
@@ -225,7 +226,7 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
             input_ids, attention_mask, position_ids, None, prefix_embeds, prefix_key_values, False, {}, text_stride
         )
         slots = self.config.num_slots
-        codes = input_ids[..., :slots]
+        codes = input_ids[..., :slots].long()
         present = entries(input_ids, attention_mask, self.config)[..., :slots] & predictable[..., None]
         if frames is not None:
             present = present & frames.bool()[..., None]
@@ -301,6 +302,7 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
     ) -> tuple[Tensor, Tensor, Any]:
         """Hidden states [B, F, H], which frames have one of their own before them [B, F], and the cache."""
         present = entries(input_ids, attention_mask, self.config)
+        input_ids = input_ids.long()
         real = present.any(-1)
         batch, frames = real.shape
         embeds = self.embed(input_ids, present)
@@ -395,10 +397,7 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
         else:
             scores = result.backbone_logits[rows, places - 1]
         first_nll = F.cross_entropy(scores.float(), labels[rows, places, 0], reduction="none")
-        backbone_sum = first_nll.sum()
-        # Zero frames keep both stages in the graph: of several processes each must send a gradient for them.
-        nothing = hidden.float().sum() * 0.0
-        backbone_sum = backbone_sum + nothing
+        backbone_sum = first_nll.sum()  # of no frames it is 0, and still gives both modules a gradient
         rows, places = chosen.nonzero(as_tuple=True)
         targets = labels[rows, places].masked_fill(~trained[rows, places], -100)[:, 1:]
         if len(rows):
@@ -407,8 +406,9 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
             depth_sum = rest_nll.sum()
             result.depth_logits = logits
         else:
-            stages = (self.depth_decoder.parameters(), self.projection.parameters(), [self.depth_heads])
-            depth_sum = sum(p.float().sum() * 0.0 for stage in stages for p in stage) + nothing
+            # The stage stays in the graph: of several processes each must send a gradient for it.
+            stage = [*self.depth_decoder.parameters(), *self.projection.parameters(), self.depth_heads]
+            depth_sum = torch.stack([p.float().sum() * 0.0 for p in stage]).sum()
             rest_nll = torch.zeros(targets.numel(), device=hidden.device)
         n_first, n_rest, n_drawn = int(first.sum()), int(trained[..., 1:].sum()), int((targets != -100).sum())
         if num_items is None:
