@@ -22,16 +22,21 @@ def codec(tmp_path_factory):
 
 
 @pytest.fixture
-def talks(tmp_path):
+def talks(tmp_path, capsys):
     """Conversations of the clips of the tests' manifest, with one earlier turn."""
     path = tmp_path / "talks.jsonl"
     assert main(["converse", "build", str(MANIFEST), "--out", str(path), "--context", "1"]) == 0
+    out = capsys.readouterr().out
+    assert out == (
+        "6 conversations, 8 turns: 6 trained, 2 context; 4 of one turn\n"
+        "  heldout  1 conversation, 1 speaker\n"
+        "  train    5 conversations, 3 speakers\n"
+        f"written {path}\n"
+    )
     return path
 
 
 def test_conversations_are_built_shown_prepared_and_shown_again(talks, codec, tmp_path, capsys):
-    out = capsys.readouterr().out
-    assert out.splitlines()[0].endswith("8 turns: 6 trained, 2 context; 4 of one turn") and f"written {talks}" in out
     page = tmp_path / "talks.html"
     assert main(["converse", "show", str(talks), "--html", str(page)]) == 0
     assert f"written {page}: 6 conversations with players" in capsys.readouterr().out

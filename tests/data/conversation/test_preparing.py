@@ -41,11 +41,12 @@ def contents(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def maker(codec, **options):
-    sizes = [codec.config.codebook_size] * 7
+def maker(of, **options):
+    """A processor for the codes of a codec."""
+    sizes = [of.config.codebook_size] * 7
     text = TurnText(template="{text}")
     return ConversationProcessor(
-        character_tokenizer(), "CMFFMFF", sizes, text=text, codec_fingerprint=codec.fingerprint(), **options
+        character_tokenizer(), "CMFFMFF", sizes, text=text, codec_fingerprint=of.fingerprint(), **options
     )
 
 
@@ -80,37 +81,48 @@ def test_a_second_run_changes_no_byte_and_another_file_or_codec_is_refused(talks
 
 
 KILLED = """
-import os, sys
+import os, signal, sys
+import pyarrow.parquet, torch, tqdm  # here, and not in every fork
 from aoede.codec import load_codec
-from aoede.data import saving
 from aoede.data.conversation import prepare_conversations
-import aoede.data.codes, aoede.data.encode, aoede.data.conversation.preparing, aoede.data.conversation.given
 
-path, codec, out, number = sys.argv[1:]
-plain, left = os.replace, [int(number)]
-def replace(*names):
-    if left[0] == 0:
-        os.kill(os.getpid(), 9)
-    left[0] -= 1
-    plain(*names)
-os.replace = replace
-prepare_conversations(path, load_codec(codec), out, shard_clips=2, workers=1)
+path, name, place = sys.argv[1:]
+torch.set_num_threads(1)
+codec = load_codec(name)
+
+def run(out, files_before_the_kill):
+    if os.fork() == 0:
+        replace, left = os.replace, [files_before_the_kill]
+        def replace_or_die(source, target):
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left[0] -= 1
+            replace(source, target)
+        os.replace = replace_or_die
+        prepare_conversations(path, codec, os.path.join(place, out), shard_clips=2, workers=1)
+        os._exit(0)
+    return os.wait()[1]
+
+for point in (0, 5, 8):
+    assert run(f"killed{point}", point) == signal.SIGKILL
+    assert run(f"killed{point}", -1) == 0
+assert run("whole", 9) == 0
 """
 
 
-def test_a_run_that_is_killed_anywhere_ends_as_if_it_had_not_been(talks, codec_folder, codec, tmp_path):
+def test_a_run_killed_at_any_file_and_started_again_ends_at_the_same_bytes(talks, codec_folder, tmp_path):
     rows = [json.loads(line) for line in talks.read_text().splitlines()]
     rows[2]["messages"].append(turn("bob", "g", codes=frames_of(2)))
     write(talks, *rows)
-    prepare_conversations(talks, codec, tmp_path / "whole", shard_clips=2, workers=1)
-    before = contents(tmp_path / "whole")
-    # prepare.json, codes/prepare.json, two shards, codes/report.json, a given shard and report, conversations, report
-    for number in (3, 3):  # before the second shard, before the report of the given codes
-        command = [sys.executable, "-c", KILLED, str(talks), str(codec_folder), str(tmp_path / "cut"), str(number)]
-        assert subprocess.run(command, capture_output=True).returncode == -9
-        assert not (tmp_path / "cut" / "report.json").exists()
-    prepare_conversations(talks, codec, tmp_path / "cut", shard_clips=2, workers=1)
-    assert contents(tmp_path / "cut") == before
+    command = [sys.executable, "-c", KILLED, str(talks), str(codec_folder), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    # Nine files: the plans of the folder and of codes/, two shards and a report there; a shard of given codes and its
+    # report; the conversations and the report. Killed before the first, before the given codes, before the last.
+    whole = contents(tmp_path / "whole")
+    assert len(whole) == 9
+    for point in (0, 5, 8):
+        assert contents(tmp_path / f"killed{point}") == whole, point
 
 
 def test_codes_that_are_there_are_copied_and_not_encoded(talks, codec, tmp_path):

@@ -227,7 +227,7 @@ def test_code_files_are_read_and_those_of_another_codec_refused(codec, tmp_path)
     one = Conversation(messages=(Message(role="0", text="a", sound=sound),), training_mask=(True,), id="x")
     layout = "CMFFMFF"
     right = ConversationProcessor(character_tokenizer(), layout, [300] * 7, codec_fingerprint=info.codec_fingerprint)
-    assert right.encode(one).turns == ((5, 3),)
+    assert right.encode(one).turns == ((6, 3),)  # <s>[0]a</s>, 2 frames and the stop
     wrong = ConversationProcessor(character_tokenizer(), layout, [300] * 7, codec_fingerprint="0123456789abcdef")
     with pytest.raises(
         ValueError, match=rf"x: messages\[0\]: .*a.snac: codes of codec {info.codec_fingerprint}, but 01"

@@ -79,7 +79,7 @@ def said(*content, role="ann", **more):
 
 
 MISTAKES = {
-    "not json": ('{"messages": [', "", "not JSON: Expecting value at character 15"),
+    "not json": ('{"messages": [', "", "not JSON: Expecting value at character 16"),
     "not an object": ('"hello"', "", "a JSON object with 'messages' is expected, not text"),
     "doubled key": ('{"messages": [], "messages": []}', "messages", "this key stands twice in one object"),
     "unknown key": (said(TEXT, training_msk=[1]), "training_msk", "unknown key; did you mean 'training_mask'?"),

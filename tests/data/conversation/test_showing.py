@@ -71,7 +71,8 @@ def test_the_page_plays_every_turn_and_holds_no_address(talk, tmp_path):
     assert re.findall(r'<li class="(\w+)">', page) == ["context", "trained", "context"]
     assert "How &lt;are&gt; you?" in page and "<are>" not in page
     assert "default-src 'none'" in page
-    assert not re.search(r"https?:|//\w|<script|<link|url\(|@import", page)
+    words = re.sub(r"base64,[A-Za-z0-9+/=]+", "", page)
+    assert not re.search(r"https?:|//|<script|<link|url\(|@import", words)
     assert all(source.startswith("data:") for source in re.findall(r'src="([^"]+)"', page))
     first = (tmp_path / "p.html").read_bytes()
     show_file(path, html=tmp_path / "p.html")

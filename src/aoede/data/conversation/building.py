@@ -42,10 +42,11 @@ class Built:
             f"{len(turns):,} conversations, {sum(turns):,} turns: {trained:,} trained, {context:,} context; "
             f"{turns.count(1):,} of one turn"
         ]
+        width = max(len(split or "(no split)") for split in self.speakers)
         for split, speakers in self.speakers.items():
             count = sum(one.split == split for one in self.conversations)
-            people = f"{speakers:,} speaker{'' if speakers == 1 else 's'}"
-            lines.append(f"  {split or '(no split)'}  {count:,} conversations, {people}")
+            words = f"{_count(count, 'conversation')}, {_count(speakers, 'speaker')}"
+            lines.append(f"  {split or '(no split)':<{width}}  {words}")
         if self.left_out.count:
             lines.append(str(self.left_out))
         return "\n".join(lines)
@@ -182,6 +183,10 @@ def _utterances(
         )
         for clip in load_manifest(source, splits=splits, speakers=speakers)
     ]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _draw(seed: int, name: str) -> bytes:

@@ -174,7 +174,7 @@ def _hold_to_plan(
     }
     path = folder / PLAN
     if not path.exists():
-        if any(folder.iterdir()):
+        if any(not path.match(".*.tmp") for path in folder.iterdir()):
             raise ValueError(f"{folder}: holds something that this command did not make; give another folder")
         _write_json(path, plan)
         return

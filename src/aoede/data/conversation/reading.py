@@ -63,13 +63,13 @@ def usable(scan: ConversationScan, skip_bad: bool, *, warn: bool = False) -> lis
     if scan.mistakes and not skip_bad:
         more = len(scan.mistakes) - 1
         rest = f" ({more} more bad {'line' if more == 1 else 'lines'}; --skip-bad leaves them out and lists them)"
-        raise ConversationError(
-            scan.mistakes[0].where, scan.mistakes[0].field, scan.mistakes[0].reason + (rest if more else "")
-        )
+        first = scan.mistakes[0]
+        raise ConversationError(first.where, first.field, first.reason + (rest if more else ""))
     if not scan.conversations:
-        raise ValueError(
-            f"{scan.path}: no conversations" + (f" but {len(scan.mistakes)} bad lines" * bool(scan.mistakes))
+        first_mistake = (
+            f"; all {len(scan.mistakes)} lines are bad, the first: {scan.mistakes[0]}" if scan.mistakes else ""
         )
+        raise ValueError(f"{scan.path}: no conversations{first_mistake}")
     if scan.mistakes and warn:
         listed = "".join(f"\n  {mistake}" for mistake in scan.mistakes)
         warnings.warn(f"{scan.path}: {len(scan.mistakes)} bad lines are left out:{listed}", stacklevel=3)
@@ -112,7 +112,7 @@ def conversation_file(path: str | os.PathLike[str]) -> Path:
         folder, file = file, file / "conversations.jsonl"
         if not file.is_file():
             raise ValueError(
-                f"{folder}: no prepared conversations there; `aoede prepare FILE.jsonl {folder}` makes them"
+                f"{folder}: no prepared conversations; `aoede prepare CONVERSATIONS.jsonl {folder}` makes them"
             )
     if not file.is_file():
         raise ValueError(f"{file}: no such file of conversations")
