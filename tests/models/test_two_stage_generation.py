@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import GenerationConfig
+from transformers import (
+    GenerationConfig,
+    LogitsProcessorList,
+    MaxLengthCriteria,
+    NoRepeatNGramLogitsProcessor,
+    StoppingCriteriaList,
+)
 
 from aoede.models.sampling import Sampling, choose
 from aoede.models.two_stage import FrameStream
@@ -162,6 +168,43 @@ def test_each_stage_has_its_own_sampling(two_stage, prompt):
 
 
 @torch.no_grad()
+def test_processors_reach_both_stages_and_criteria_end_rows(two_stage, prompt):
+    """What transformers' CSM leaves out."""
+    model = two_stage()
+    frames = prompt(model, 3)
+    seen = []
+
+    def ban(so_far, scores):
+        seen.append((so_far.shape[1], scores.shape))
+        return scores.index_fill_(-1, torch.tensor([0, 2, 4, 6]), -torch.inf)
+
+    out = model.generate(
+        frames, max_new_frames=4, temperature=3.0, seeds=0, logits_processor=LogitsProcessorList([ban]),
+        return_dict_in_generate=True,
+    )  # fmt: skip
+    assert (out.sequences[..., 0] % 2 == 1).all() and (out.sequences[..., 1:] % 2 == 0).any()
+    assert seen == [(n, (3, 8)) for n in range(4)]  # codes of slot 0 so far
+    whole = torch.cat([frames, torch.cat([out.sequences, torch.full_like(out.sequences[..., :1], -1)], -1)], 1)
+    torch.testing.assert_close(model.log_probs(whole)[:, 12:], out.log_probs, rtol=1e-4, atol=1e-5)
+    seen.clear()
+    rest = torch.stack(model.generate(frames, max_new_frames=2, temperature=3.0, seeds=0, depth_logits_processor=ban))
+    assert (rest[..., 1:] % 2 == 1).all() and (rest[..., 0] % 2 == 0).any()
+    assert seen == [(slot, (3, 8)) for slot in range(1, 7)] * 2  # codes of this frame so far
+    again = NoRepeatNGramLogitsProcessor(1)
+    codes = torch.stack(model.generate(frames, max_new_frames=8, do_sample=False, logits_processor=again))[..., 0]
+    assert all(len(row.unique()) == 8 for row in codes)
+
+    def enough(so_far, scores):
+        return (so_far[..., 0] % 2 == 0).sum(1) >= 2  # two even codes of slot 0
+
+    for row in model.generate(frames, max_new_frames=40, seeds=0, stopping_criteria=enough):
+        even = row[:, 0] % 2 == 0
+        assert int(even.sum()) == 2 and even[-1]
+    limits = StoppingCriteriaList([MaxLengthCriteria(3)])
+    assert [len(row) for row in model.generate(frames, seeds=0, stopping_criteria=limits)] == [3, 3, 3]
+
+
+@torch.no_grad()
 def test_an_illegal_code_is_never_drawn(two_stage, prompt):
     model = two_stage(slot_sizes=[8, 5, 9, 3], slot_rows=[12, 12, 12, 12])
     model.slot0_head.weight[8:] *= 50  # the rows behind the codes score wildly
@@ -306,6 +349,14 @@ def test_the_shorter_way_through_llama_equals_transformers(two_stage, rope):
                 short.keep(order)
                 long.keep(order)
                 embeds, mask = embeds[order], mask[order]
+
+
+@torch.no_grad()
+def test_narrow_numbers_generate_too(two_stage, prompt):
+    model = two_stage().bfloat16()
+    out = model.generate(prompt(model), max_new_frames=4, seeds=0, return_dict_in_generate=True)
+    whole = torch.cat([prompt(model), torch.cat([out.sequences, torch.full_like(out.sequences[..., :1], -1)], -1)], 1)
+    torch.testing.assert_close(model.log_probs(whole)[:, 12:], out.log_probs, rtol=0.05, atol=0.1)
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing.*` is deprecated:FutureWarning")  # asked by peft

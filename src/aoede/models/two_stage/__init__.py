@@ -2,8 +2,9 @@
 
 from aoede.models.two_stage.amortization import amortized_frames
 from aoede.models.two_stage.config import TwoStageConfig
-from aoede.models.two_stage.decoding import FrameStep, FrameStream, TwoStageGeneration
+from aoede.models.two_stage.decoding import TwoStageGeneration
 from aoede.models.two_stage.model import TwoStageModel, TwoStageOutput
+from aoede.models.two_stage.stream import FrameStep, FrameStream
 
 __all__ = [
     "FrameStep",

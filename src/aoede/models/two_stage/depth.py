@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from aoede.models.two_stage.model import TwoStageModel
 
 
+Processor = Callable[[Tensor, Tensor], Tensor]
+"""(codes so far, scores) -> scores."""
+
+
 class DepthLoop:
     """Draws the slots of a frame for up to `rows` rows at a time."""
 
@@ -48,16 +52,17 @@ class DepthLoop:
     def draw(
         self,
         hidden: Tensor,
-        first: Tensor,
-        sampling: Sampling,
-        depth_sampling: Sampling,
+        history: Tensor,
+        samplings: tuple[Sampling, Sampling],
+        processors: tuple[Processor | None, Processor | None],
         uniform: Tensor,
         with_log_probs: bool,
     ) -> tuple[Tensor, Tensor | None]:
         """Draw a frame of each row.
 
         Args:
-            hidden: [B, H] of the frame before; first: [B, V0], the scores of slot 0.
+            hidden: [B, H] of the frame before; history: [B, n], the codes of slot 0 drawn so far.
+            samplings, processors: of slot 0, and of the others.
             uniform: [B, S] float64 random numbers of [0, 1).
         Returns:
             codes [B, S] int64, -1 in the other slots of a stop row; their log-probabilities [B, S] float32, or None.
@@ -67,9 +72,12 @@ class DepthLoop:
         if self.step is None and self.stage.rows != batch:
             self.stage.keep(torch.arange(batch, device=hidden.device))
         self.stage.rewind()
-        scores, codes, seen = first[:, : config.legal_rows[0]], [], []
+        scores, codes, seen = model.slot0_logits(hidden)[:, : config.legal_rows[0]], [], []
         for slot in range(slots):
-            code = choose(scores, depth_sampling if slot else sampling, uniform[:, slot])
+            process, changed = processors[slot > 0], scores
+            if process is not None:
+                changed = process(torch.stack(codes, 1) if slot else history, scores.clone())
+            code = choose(changed, samplings[slot > 0], uniform[:, slot])
             codes.append(code)
             if with_log_probs:
                 seen.append(scores)

@@ -1,7 +1,7 @@
 """The two-stage model: a backbone that predicts slot 0 of the next frame, a depth decoder for the other slots.
 
 Owns the weights, how a frame becomes an embedding, both losses and the log-probabilities. Knows nothing of audio, text
-or training loops; `decoding.py` draws frames with it. The architecture is that of Sesame's CSM (2025), itself after the
+or training loops; `stream.py` draws frames with it. The architecture is that of Sesame's CSM (2025), itself after the
 RQ-Transformer (Lee et al. 2022, arXiv 2203.01941), for any slots. This file travels inside saved model folders.
 """
 
