@@ -38,7 +38,10 @@ class TwoStageConfig(PretrainedConfig):
 
     model_type = "aoede_two_stage"
     sub_configs = {"backbone": AutoConfig, "depth_decoder": AutoConfig}  # noqa: RUF012
-    keys_to_ignore_at_inference = ["past_key_values", "depth_logits"]  # noqa: RUF012
+    # HF's Trainer stacks what evaluation returns: one shape a row, so backbone_logits alone.
+    keys_to_ignore_at_inference = [  # noqa: RUF012
+        "backbone_loss", "depth_loss", "depth_logits", "slot_losses", "slot_counts", "depth_frames", "past_key_values",
+    ]  # fmt: skip
 
     backbone: Any = None
     depth_decoder: Any = None

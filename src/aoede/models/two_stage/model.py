@@ -1,13 +1,13 @@
 """The two-stage model: a backbone that predicts slot 0 of the next frame, a depth decoder for the other slots.
 
-Owns the weights, how a frame becomes an embedding, both losses and the log-probabilities. Knows nothing of audio, text
-or training loops; `stream.py` draws frames with it. The architecture is that of Sesame's CSM (2025), itself after the
-RQ-Transformer (Lee et al. 2022, arXiv 2203.01941), for any slots. This file travels inside saved model folders.
+Owns the weights, how a frame becomes an embedding, scores and log-probabilities. Knows nothing of audio, text or
+training loops; `losses.py` adds up the losses, `stream.py` draws frames. The architecture is that of Sesame's CSM
+(2025), itself after the RQ-Transformer (Lee et al. 2022, arXiv 2203.01941), for any slots. This file travels inside
+saved model folders.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,49 +16,17 @@ from torch import Tensor, nn
 from transformers import AutoModel, GenerationMixin, PreTrainedModel
 from transformers import initialization as init
 from transformers.cache_utils import DynamicCache
-from transformers.utils import ModelOutput
 
 from aoede.models.packing import document_starts, is_recurrent
-from aoede.models.two_stage.amortization import draw_frames
 from aoede.models.two_stage.clock import FrameClock, frame_strides
 from aoede.models.two_stage.config import TwoStageConfig
 from aoede.models.two_stage.conversion import FolderLayouts
 from aoede.models.two_stage.decoding import FrameDecoding
 from aoede.models.two_stage.frames import entries, is_right_padded, trained_entries
+from aoede.models.two_stage.losses import TwoStageOutput, add_losses
 from aoede.models.two_stage.stages import Prefix
 
 _CHUNK_FRAMES = 512
-
-
-@dataclass
-class TwoStageOutput(ModelOutput):
-    """What `TwoStageModel.forward` returns."""
-
-    loss: Tensor | None = None
-    """backbone_loss + depth_loss_weight * depth_loss."""
-
-    backbone_loss: Tensor | None = None
-    """Mean negative log-likelihood of slot 0 over the trained frames."""
-
-    depth_loss: Tensor | None = None
-    """Mean negative log-likelihood of the other slots over the frames the depth decoder was trained on."""
-
-    backbone_logits: Tensor | None = None
-    """[B, F, V0] scores of slot 0 of the *next* frame; -inf at rows that are not legal."""
-
-    depth_logits: Tensor | None = None
-    """[N, S - 1, V] scores of slots 1.. of the N frames of `depth_frames`; -inf at rows that are not legal."""
-
-    slot_losses: Tensor | None = None
-    """[S] mean negative log-likelihood of each slot over the entries it was trained on here; no gradient."""
-
-    slot_counts: Tensor | None = None
-    """[S] int64: these entries, to average `slot_losses` over batches."""
-
-    depth_frames: Tensor | None = None
-    """[B, F] bool: the frames the depth decoder was trained on, in the order of `depth_logits`."""
-
-    past_key_values: Any = None
 
 
 class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMixin):
@@ -196,7 +164,7 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
         if labels is not None:
             read, labels = read.long(), labels.to(hidden.device).long()
             trained = trained_entries(input_ids, labels, predictable, training_mask, self.config)
-            self._losses(result, hidden, read, labels, trained, amortization, num_items_in_batch)
+            add_losses(self, result, hidden, read, labels, trained, amortization, num_items_in_batch)
             if not return_logits:
                 result.depth_logits = None
         return result.to_tuple() if return_dict is False else result
@@ -371,59 +339,6 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
         if clock is not None and kept is not None:
             kept.clock = clock
         return outputs.last_hidden_state[:, width:], predictable, kept
-
-    def _losses(
-        self,
-        result: TwoStageOutput,
-        hidden: Tensor,
-        input_ids: Tensor,
-        labels: Tensor,
-        trained: Tensor,
-        amortization: Tensor | None,
-        num_items: Tensor | int | None,
-    ) -> None:
-        """Fill in the losses, the depth logits and the frames they are of."""
-        first, rest = trained[..., 0], trained[..., 1:].any(-1)
-        chosen = rest
-        if amortization is not None:
-            if amortization.shape != rest.shape:
-                raise ValueError(f"amortization is {list(amortization.shape)}, expected {list(rest.shape)}")
-            chosen = rest & amortization.bool().to(rest.device)
-        elif self.training and self.config.amortization_ratio > 1:
-            chosen = draw_frames(rest, self.config.amortization_ratio)
-        rows, places = first.nonzero(as_tuple=True)
-        if result.backbone_logits is None:
-            scores = self.slot0_logits(hidden[rows, places - 1])
-        else:
-            scores = result.backbone_logits[rows, places - 1]
-        first_nll = F.cross_entropy(scores.float(), labels[rows, places, 0], reduction="none")
-        backbone_sum = first_nll.sum()  # of no frames it is 0, and still gives both modules a gradient
-        rows, places = chosen.nonzero(as_tuple=True)
-        targets = labels[rows, places].masked_fill(~trained[rows, places], -100)[:, 1:]
-        if len(rows):
-            logits = self.depth_logits(hidden[rows, places - 1], input_ids[rows, places, : self.config.num_slots])
-            rest_nll = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
-            depth_sum = rest_nll.sum()
-            result.depth_logits = logits
-        else:
-            # The stage stays in the graph: of several processes each must send a gradient for it.
-            stage = [*self.depth_decoder.parameters(), *self.projection.parameters(), self.depth_heads]
-            depth_sum = torch.stack([p.float().sum() * 0.0 for p in stage]).sum()
-            rest_nll = torch.zeros(targets.numel(), device=hidden.device)
-        n_first, n_rest, n_drawn = int(first.sum()), int(trained[..., 1:].sum()), int((targets != -100).sum())
-        if num_items is None:
-            result.backbone_loss = backbone_sum / max(n_first, 1)
-            result.depth_loss = depth_sum / max(n_drawn, 1)
-        else:
-            # Of all trained entries each stage has the share it has here; with whole frames that is exact.
-            share = (n_first + n_rest) / num_items
-            result.backbone_loss = backbone_sum / max(n_first, 1) * share
-            result.depth_loss = depth_sum / max(n_drawn, 1) * share
-        result.depth_frames = chosen
-        result.slot_counts = torch.cat([first.sum()[None], (targets != -100).sum(0)])
-        slot_sums = torch.cat([first_nll.detach().sum()[None], rest_nll.detach().view(targets.shape).sum(0)])
-        result.slot_losses = slot_sums / result.slot_counts.clamp(min=1)
-        result.loss = result.backbone_loss + self.config.depth_loss_weight * result.depth_loss
 
     def _table(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """On a device: offsets [S], legal rows [S], illegal rows of slot 0 [V0] and of the rest [S - 1, V], or None."""
