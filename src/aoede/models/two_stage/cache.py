@@ -18,14 +18,15 @@ from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, Dynam
 class BufferLayer(CacheLayerMixin):
     """Keys and values [B, heads, capacity, width] of one layer; every column is kept, whatever the layer's window."""
 
-    is_compileable = True
+    is_compileable = False
     is_sliding = False
+    keys: Tensor
+    values: Tensor
 
     def __init__(self, capacity: int) -> None:
         super().__init__()
         self.capacity = capacity
         self.length = 0
-        self.index: Tensor | None = None  # where a compiled step writes; then all columns are given, for its mask
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Zeros, because a masked column is still multiplied (by 0), and 0 times not-a-number is none."""
@@ -38,10 +39,6 @@ class BufferLayer(CacheLayerMixin):
         """Write [B, heads, n, width] behind what is there; returns the columns in use, as views."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        if self.index is not None:
-            self.keys.index_copy_(2, self.index, key_states)
-            self.values.index_copy_(2, self.index, value_states)
-            return self.keys, self.values
         end = self.length + key_states.shape[2]
         if end > self.capacity:
             self._grow(max(end, 2 * self.capacity))
@@ -75,6 +72,8 @@ class BufferLayer(CacheLayerMixin):
 class BufferCache(Cache):
     """The buffers of all layers of a stage."""
 
+    layers: list[BufferLayer]  # type: ignore[assignment]
+
     def __init__(self, layers: int, capacity: int) -> None:
         super().__init__(layers=[BufferLayer(capacity) for _ in range(layers)])
 
@@ -87,11 +86,6 @@ class BufferCache(Cache):
         """Go on with these rows [n] only."""
         for layer in self.layers:
             layer.keep(rows)
-
-    def write_at(self, index: Tensor | None) -> None:
-        """Write at these columns [n] (for compiled steps), or behind what is there (None)."""
-        for layer in self.layers:
-            layer.index = index
 
 
 def buffers(config: PretrainedConfig, capacity: int) -> Cache:

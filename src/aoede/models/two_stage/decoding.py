@@ -159,8 +159,8 @@ class FrameDecoding:
             codes[rows, count] = step.codes
             if step.log_probs is not None:
                 log_probs[rows, count] = step.log_probs
-            told = False if stopping_criteria is None else stopping_criteria(codes[rows, : count + 1], None)
-            enough = torch.as_tensor(told).expand(len(alive)).tolist()
+            verdict = False if stopping_criteria is None else stopping_criteria(codes[rows, : count + 1], None)
+            enough = torch.as_tensor(verdict).expand(len(alive)).tolist()
             going = []
             for at, (row, ends) in enumerate(zip(alive, step.is_stop.tolist(), strict=True)):
                 if ends and stops:
