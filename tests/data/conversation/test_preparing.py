@@ -149,6 +149,19 @@ def test_codes_that_are_there_are_copied_and_not_encoded(talks, codec, tmp_path)
     assert maker(codec).encode(one).num_trained == sum(n + 1 for n in (5, 3, 2, 5))
 
 
+def test_sounds_of_one_name_are_kept_apart(codec, tmp_path):
+    tone(tmp_path / "p.wav")
+    (tmp_path / "m.jsonl").write_text('{"audio": "p.wav", "text": "a", "id": "x.snac"}\n')
+    prepare(load_manifest(tmp_path / "m.jsonl"), codec, tmp_path / "a")
+    levels = [np.array(level, np.uint16) for level in frames_of(2)]
+    CodeFile(info=CodesInfo.of(codec), num_samples=150, codes=levels).save(tmp_path / "a" / "x.snac")
+    messages = [turn("0", "a", path="a/x.snac"), turn("0", "b", prepared="a", id="x.snac")]
+    prepare_conversations(write(tmp_path / "t.jsonl", {"messages": messages}), codec, tmp_path / "out")
+    (one,) = load_conversations(tmp_path / "out")
+    assert [message.sound.id for message in one.messages] == ["a/x.snac", "a/x.snac~"]
+    assert maker(codec).encode(one).turns == ((1, 3), (1, 6))
+
+
 def test_what_cannot_be_used_is_listed_and_the_rest_goes_on(talks, codec, tmp_path):
     (tmp_path / "2.wav").write_bytes(b"no sound at all, but long enough to be looked at")
     rows = [json.loads(line) for line in talks.read_text().splitlines()]

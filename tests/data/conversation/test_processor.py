@@ -1,5 +1,7 @@
 """From conversations to frames: every id by hand, prompts, truncation, padding."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -272,6 +274,17 @@ def test_the_processor_of_a_model_takes_slots_stop_and_codec_from_its_configurat
     assert one.stop_frame.tolist() == [9, NONE, NONE]
     assert one.sounds.codec_fingerprint == "f"
     assert one.encode([turn("0", "a", codes=[[8], [7], [6]])]).frames[-2].tolist() == [8, 7, 6, NONE]
+
+
+def test_a_batch_survives_what_trainers_do_to_it():
+    """HF's Trainer rebuilds mappings by their type, accelerate asks them to move, worker processes pickle them."""
+    batch = processor()([turns(5, 6)])
+    rebuilt = type(batch)({name: tensor for name, tensor in batch.items()})
+    moved = batch.to("cpu", non_blocking=True)
+    sent = pickle.loads(pickle.dumps(batch))
+    for other in (rebuilt, moved, sent):
+        assert set(other) == set(batch) and all(torch.equal(other[name], batch[name]) for name in batch)
+    assert moved.dropped_turns == sent.dropped_turns == [0]
 
 
 def test_what_is_no_conversation_is_refused():

@@ -63,7 +63,7 @@ def players(page):
 
 def test_the_page_plays_every_turn_and_holds_no_address(talk, tmp_path):
     path = write(tmp_path / "t.jsonl", talk)
-    assert show_file(path, html=tmp_path / "p.html").text.endswith("p.html: 1 conversations with players")
+    assert show_file(path, html=tmp_path / "p.html").text.endswith("p.html: 1 conversation with players")
     page = (tmp_path / "p.html").read_text()
     sounds = players(page)
     assert [rate for _, rate in sounds] == [24000] * 3

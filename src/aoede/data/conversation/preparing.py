@@ -217,12 +217,13 @@ class _Use:
 
 
 def _uses(conversations: Sequence[Conversation], base: Path) -> Iterator[_Use]:
+    taken: dict[Place, tuple[object, ...]] = {}
     for number, conversation in enumerate(conversations):
         for turn, message in enumerate(conversation.messages):
             sound = message.sound
             if sound is None:
                 continue
-            kind = GIVEN
+            kind, key = GIVEN, (sound.path, sound.prepared, sound.id, sound.codes is None or (number, turn))
             if sound.path is not None:
                 name = os.path.relpath(sound.path, base)
                 kind = GIVEN if is_code_file(sound.path) else ENCODED
@@ -230,6 +231,8 @@ def _uses(conversations: Sequence[Conversation], base: Path) -> Iterator[_Use]:
                 name = f"{os.path.relpath(sound.prepared, base)}/{sound.id}"
             else:
                 name = f"{number}.{turn}"  # inline codes have no name; each is a sound of its own
+            while taken.setdefault((kind, name), key) != key:
+                name += "~"  # two sounds of one name: clip `b.snac` of folder `a`, and the file `a/b.snac`
             yield _Use(number=number, conversation=conversation, turn=turn, sound=sound, place=(kind, name))
 
 

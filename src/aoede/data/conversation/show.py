@@ -63,7 +63,8 @@ def show_file(
         are_codes = any(sound.path is None or is_code_file(sound.path) for sound in sounds)
         opened = open_codec(codec) if are_codes or codec is not None else None
         save_page(html, part, title=os.path.basename(os.fspath(path)) or os.fspath(path), summary=head, codec=opened)
-        text += f"\n\nwritten {os.fspath(html)}: {len(part):,} conversations with players"
+        count = "1 conversation" if len(part) == 1 else f"{len(part):,} conversations"
+        text += f"\n\nwritten {os.fspath(html)}: {count} with players"
     return Shown(text, scan.mistakes)
 
 
