@@ -221,6 +221,7 @@ def test_sound_and_prepared_codes_give_the_same_vectors(corpus, voice_folder, tm
         (["{voice}", "{corpus}/0.wav"], "give --out FILE.parquet"),
         (["{voice}", "{corpus}/0.wav", "--out", "{tmp}/e.parquet", "--layer", "9"], "layer 9 does not exist"),
         (["probe", "{corpus}/manifest.jsonl", "--label", "speaker"], "no file of embeddings"),
+        (["probe", "{corpus}/missing.parquet", "--label", "speaker"], "no such file"),
         (["probe", "x.parquet"], "takes one FILE.parquet and --label"),
     ],
 )
