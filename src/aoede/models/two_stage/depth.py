@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from aoede.models.sampling import Sampling, choose
+from aoede.models.two_stage.products import MOST_COPIED, PackedProduct, Product, of_modules
 from aoede.models.two_stage.stages import LlamaStage, open_stage
 
 if TYPE_CHECKING:
@@ -38,7 +39,10 @@ class DepthLoop:
         """
         self.model = model
         self.config = model.config
-        self.stage = open_stage(model.depth_decoder, rows, self.config.num_slots)
+        packs = backend is False
+        self.stage = open_stage(model.depth_decoder, rows, self.config.num_slots, packs=packs)
+        self.project = of_modules([model.projection], rows, copies=packs, packs=packs)
+        self.heads = self._heads(rows, packs)
         self.step: Any = None
         if backend is not False:
             if not isinstance(self.stage, LlamaStage):
@@ -72,7 +76,9 @@ class DepthLoop:
         if self.step is None and self.stage.rows != batch:
             self.stage.keep(torch.arange(batch, device=hidden.device))
         self.stage.rewind()
-        scores, codes, seen = model.slot0_logits(hidden)[:, : config.legal_rows[0]], [], []
+        codes: list[Tensor] = []
+        seen: list[Tensor] = []
+        scores = model.slot0_logits(hidden)[:, : config.legal_rows[0]]
         for slot in range(slots):
             process, changed = processors[slot > 0], scores
             if process is not None:
@@ -86,10 +92,13 @@ class DepthLoop:
             last = F.embedding(code + config.slot_offsets[slot], weight)[:, None]
             inputs = torch.cat([hidden[:, None], last], 1) if slot == 0 else last
             if self.step is None:
-                state = self.stage.run(model.projection(inputs))[:, -1]
+                state = self.stage.run(self.project(inputs))[:, -1]
             else:
                 state = self._run_compiled(inputs, slot)
-            scores = state @ model.depth_heads[slot, :, : config.legal_rows[slot + 1]]
+            if self.heads is None:
+                scores = state @ model.depth_heads[slot, :, : config.legal_rows[slot + 1]]
+            else:
+                scores = self.heads[slot](state)
         drawn = torch.stack(codes, 1)
         found = _log_probs(seen, drawn) if with_log_probs else None
         if config.stop == "row":
@@ -98,6 +107,16 @@ class DepthLoop:
             if found is not None:
                 found[ended, 1:] = 0.0
         return drawn, found
+
+    def _heads(self, rows: int, packs: bool) -> list[Product] | None:
+        """The rows of each slot above 0, packed for several rows; None: as they stand, which suits one."""
+        heads = self.model.depth_heads.detach()
+        if rows < 2 or not packs or heads.device.type != "cpu" or heads.numel() > MOST_COPIED:
+            return None
+        if not PackedProduct.takes(heads):
+            return None
+        legal = self.config.legal_rows[1:]
+        return [PackedProduct(head[:, :count].t(), None, rows) for head, count in zip(heads, legal, strict=True)]
 
     def _run_compiled(self, inputs: Tensor, slot: int) -> Tensor:
         batch, rows = len(inputs), self.stage.rows

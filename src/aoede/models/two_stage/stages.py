@@ -12,15 +12,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import LlamaModel, PreTrainedModel
 
 from aoede.models.two_stage.cache import BufferCache, buffers, prefilled
+from aoede.models.two_stage.products import MOST_COPIED, of_modules
 
 Prefix = Sequence[tuple[Tensor, Tensor]]
-
-_FUSED_ELEMENTS = 1 << 20
-"""Query, key and value weights of a layer are joined where they are no larger: there, calls cost more than copies."""
 
 _TABLE_ROPES = ("default", "linear", "llama3", "yarn")
 """Rotary embeddings whose angles do not depend on how long the row becomes."""
@@ -53,17 +51,22 @@ class Stage:
         raise NotImplementedError
 
 
-def open_stage(model: PreTrainedModel, rows: int, capacity: int, prefix: Prefix | None = None) -> Stage:
+def open_stage(
+    model: PreTrainedModel, rows: int, capacity: int, prefix: Prefix | None = None, *, packs: bool = True
+) -> Stage:
     """The fastest stage that a model allows, with room for `capacity` columns.
 
     Args:
         prefix: (keys, values) [1 or B, heads, P, width] of each layer, columns that are there already.
+        packs: False where the stage is to be compiled.
     Raises:
         ValueError: a prefix that does not fit the model.
     """
     if prefix is not None and len(prefix) != int(model.config.num_hidden_layers):
         raise ValueError(f"a prefix of {len(prefix)} layers for a model of {model.config.num_hidden_layers}")
-    return (LlamaStage if LlamaStage.takes(model) else ModelStage)(model, rows, capacity, prefix)
+    if LlamaStage.takes(model):
+        return LlamaStage(model, rows, capacity, prefix, packs=packs)
+    return ModelStage(model, rows, capacity, prefix)
 
 
 class ModelStage(Stage):
@@ -114,18 +117,29 @@ class ModelStage(Stage):
 
 
 class LlamaStage(Stage):
-    """Llama, over its own modules (adapters on them count), with one buffer of keys and values a layer."""
+    """Llama, over its own modules (adapters on them count) or copies of their weights (as they are when it is opened),
+    with one buffer of keys and values a layer."""
 
-    def __init__(self, model: PreTrainedModel, rows: int, capacity: int, prefix: Prefix | None) -> None:
+    def __init__(
+        self, model: PreTrainedModel, rows: int, capacity: int, prefix: Prefix | None, *, packs: bool = True
+    ) -> None:
+        llama: Any = model
         config: Any = model.config
-        self.model: Any = model
+        self.model = llama
         self.rows, self.length, self.capacity = rows, 0, 0
         self.heads, self.groups = int(config.num_attention_heads), int(config.num_key_value_heads)
-        self.width = int(model.layers[0].self_attn.head_dim)
-        weight = model.norm.weight
+        self.width = int(llama.layers[0].self_attn.head_dim)
+        weight: Tensor = llama.norm.weight
         self.dtype, self.device = weight.dtype, weight.device
-        self.layers = list(model.layers)[: config.num_hidden_layers]
-        self.joined = [_joined(layer.self_attn) for layer in self.layers]
+        self.layers = list(llama.layers)[: config.num_hidden_layers]
+        copies = sum(parameter.numel() for parameter in model.parameters()) <= MOST_COPIED
+        self.products = []
+        for layer in self.layers:
+            inner, mlp = layer.self_attn, layer.mlp
+            together = ([inner.q_proj, inner.k_proj, inner.v_proj], [inner.o_proj], [mlp.gate_proj, mlp.up_proj])
+            self.products.append(
+                [of_modules(part, rows, copies=copies, packs=packs) for part in (*together, [mlp.down_proj])]
+            )
         self.cos = self.sin = torch.zeros(0, self.width, dtype=self.dtype, device=self.device)
         self.keys: list[Tensor] = []
         self.values: list[Tensor] = []
@@ -210,15 +224,9 @@ class LlamaStage(Stage):
         seen: Tensor | None,
         is_causal: bool,
     ) -> Tensor:
-        layer, count = self.layers[number], states.shape[1]
-        attention, heads, groups = layer.self_attn, self.heads, self.groups
-        inner = self._norm(layer.input_layernorm, states)
-        joined = self.joined[number]
-        if joined is None:
-            parts = (attention.q_proj(inner), attention.k_proj(inner), attention.v_proj(inner))
-            inner = torch.cat(parts, -1)
-        else:
-            inner = F.linear(inner, joined[0], joined[1])
+        layer, count, heads, groups = self.layers[number], states.shape[1], self.heads, self.groups
+        turn_in, turn_out, widen, narrow = self.products[number]
+        inner = turn_in(self._norm(layer.input_layernorm, states))
         inner = inner.view(self.rows, count, heads + 2 * groups, self.width).transpose(1, 2)
         turned = inner[:, : heads + groups]  # queries and keys turn together
         half = self.width // 2
@@ -234,10 +242,9 @@ class LlamaStage(Stage):
             found = F.scaled_dot_product_attention(
                 queries, keys, values, attn_mask=seen, is_causal=is_causal, enable_gqa=heads != groups
             ).transpose(1, 2)
-        states = states + attention.o_proj(found.reshape(self.rows, count, heads * self.width))
-        inner = self._norm(layer.post_attention_layernorm, states)
-        mlp = layer.mlp
-        return states + mlp.down_proj(F.silu(mlp.gate_proj(inner)) * mlp.up_proj(inner))
+        states = states + turn_out(found.reshape(self.rows, count, heads * self.width))
+        gate, up = widen(self._norm(layer.post_attention_layernorm, states)).chunk(2, -1)
+        return states + narrow(F.silu(gate) * up)
 
     @staticmethod
     def _norm(module: Any, states: Tensor) -> Tensor:
@@ -268,14 +275,3 @@ class LlamaStage(Stage):
             self.keys[number][:, :, :count] = keys
             self.values[number][:, :, :count] = values
         self.length = count
-
-
-def _joined(attention: Any) -> tuple[Tensor, Tensor | None] | None:
-    """The three input weights (and biases) of an attention as one, where that pays and nothing wraps them."""
-    parts = [attention.q_proj, attention.k_proj, attention.v_proj]
-    if any(type(part) is not nn.Linear for part in parts):
-        return None
-    if sum(part.weight.numel() for part in parts) > _FUSED_ELEMENTS:
-        return None
-    biases = [part.bias for part in parts]
-    return torch.cat([part.weight for part in parts]), None if biases[0] is None else torch.cat(biases)
