@@ -4,15 +4,18 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer, Trainer, TrainingArguments
 
 from aoede.codec import Snac
+from aoede.data.conversation import EncodedConversation, padded
 from aoede.models import TwoStageModel
+from aoede.models.two_stage.adapters import TwoStageAdapterConfig, adapt_two_stage, load_two_stage_adapter
 from aoede.training import OptimConfig, load_checkpoint, read_log
 from aoede.training.speech import TextStrideConfig
 from aoede.training.two_stage import TwoStageObjective, train
 from aoede.training.two_stage_data import ContextConfig
 from aoede.training.two_stage_model import TwoStageModelConfig
+from tests.training.toy_speech import toy_clip, toy_shards
 from tests.training.toy_two_stage import toy_recipe
 
 
@@ -212,3 +215,106 @@ def test_a_model_over_other_slots_is_refused(trained, shards, codec, tmp_path):
 def test_wrong_settings_are_told_in_words(shards, codec, tmp_path, wrong, words):
     with pytest.raises(ValueError, match=words):
         TwoStageObjective(toy_recipe(shards, codec, **wrong), tmp_path)
+
+
+@pytest.fixture(scope="module")
+def with_adapter(trained, shards, codec, tmp_path_factory):
+    _, out = trained
+    folder = tmp_path_factory.mktemp("adapter")
+    base = TwoStageModelConfig(base=str(out / "export"))
+    adapter = TwoStageAdapterConfig(rank=4, layers=("backbone.q_proj", "depth_decoder"))
+    recipe = toy_recipe(shards, codec, steps=8, model=base, adapter=adapter, text_stride=TextStrideConfig())
+    recipe = dataclasses.replace(recipe, optim=OptimConfig(lr=5e-3))
+    train(recipe, folder)
+    return recipe, folder
+
+
+def test_an_adapter_stands_where_it_is_named_and_nowhere_else(with_adapter, tmp_path):
+    recipe, folder = with_adapter
+    objective = TwoStageObjective(recipe, tmp_path)
+    moving = [name for name, p in objective.model.named_parameters() if p.requires_grad]
+    assert {name.split(".lora_")[0].rpartition(".")[2] for name in moving if name.startswith("backbone")} == {"q_proj"}
+    assert {name.split(".lora_")[0].rpartition(".")[2] for name in moving if name.startswith("depth")} == {
+        "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
+    }  # fmt: skip
+    state = load_checkpoint(folder / "checkpoints" / "step-00000008")["objective"]["model"]
+    assert set(state) == set(moving)
+
+
+@torch.no_grad()
+def test_the_export_holds_the_adapter_merged_and_apart(with_adapter, trained, tmp_path):
+    recipe, folder = with_adapter
+    objective = TwoStageObjective(recipe, tmp_path)
+    batch = objective._collate(objective.dev[0])
+    before = objective.model.eval()(**batch).loss
+    assert torch.equal(before, trained[0].model(**batch).loss)  # an adapter begins as nothing
+    objective.load_state_dict(load_checkpoint(folder / "checkpoints" / "step-00000008")["objective"])
+    expected = objective.model.eval()(**batch).loss
+    assert float(expected) < float(before)
+    merged = TwoStageModel.from_pretrained(folder / "export" / "model")
+    assert torch.allclose(merged(**batch).loss, expected, atol=1e-5)
+    base = TwoStageModel.from_pretrained(trained[1] / "export" / "model")
+    apart = load_two_stage_adapter(base, folder / "export" / "adapter")
+    assert torch.allclose(apart(**batch).loss, expected, atol=1e-6)
+    with pytest.raises(ValueError, match="trained on another base model"):
+        load_two_stage_adapter(merged, folder / "export" / "adapter")
+
+
+def test_a_new_speaker_gets_a_row_that_an_adapter_trains(trained, codec, tmp_path):
+    _, out = trained
+    clips = [toy_clip(900 + i, "fig nut ivy", "cyd", "dev" if i == 9 else "train") for i in range(10)]
+    shards = toy_shards(tmp_path / "cyd", codec, extra=clips)
+    recipe = toy_recipe(
+        shards, codec, steps=4, model=TwoStageModelConfig(base=str(out / "export")),
+        adapter=TwoStageAdapterConfig(rank=2, layers=("backbone",)), text_stride=TextStrideConfig(),
+    )  # fmt: skip
+    train(recipe, tmp_path / "run")
+    old = TwoStageModel.from_pretrained(out / "export" / "model").text_embeddings.weight
+    new = TwoStageModel.from_pretrained(tmp_path / "run" / "export" / "model").text_embeddings.weight
+    assert len(new) == len(old) + 1
+    assert torch.equal(new[: len(old)], old) and not torch.allclose(new[-1], old.mean(0))
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "run" / "export" / "model")
+    assert tokenizer("<cyd>")["input_ids"] == [len(old)]
+    again = load_two_stage_adapter(
+        TwoStageModel.from_pretrained(out / "export" / "model"), tmp_path / "run" / "export" / "adapter"
+    )
+    objective = TwoStageObjective(recipe, tmp_path / "run")
+    objective.load_state_dict(load_checkpoint(tmp_path / "run" / "checkpoints" / "step-00000004")["objective"])
+    batch = objective._collate(objective.dev[0])
+    with torch.no_grad():
+        assert torch.allclose(again(**batch).loss, objective.model.eval()(**batch).loss, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"layers": ("backbone.nose",)}, "no adapter can stand on 'backbone.nose'; this model takes backbone, "),
+        ({"layers": ()}, "adapter layers is empty"),
+        ({"rank": 0}, "adapter rank is 0"),
+    ],
+)
+def test_wrong_adapters_are_told_in_words(trained, wrong, words):
+    model = TwoStageModel.from_pretrained(trained[1] / "export" / "model")
+    with pytest.raises(ValueError, match=words):
+        adapt_two_stage(model, TwoStageAdapterConfig(**wrong))
+
+
+def test_the_trainer_of_transformers_takes_a_step(trained, tmp_path):
+    objective, out = trained
+    model = TwoStageModel.from_pretrained(out / "export" / "model")
+    rows = [objective.train_rows.row(0, index) for index in range(8)]
+    before = model.slot0_head.weight.detach().clone()
+    trainer = Trainer(
+        model=model,
+        args=TrainingArguments(
+            str(tmp_path), max_steps=2, per_device_train_batch_size=2, gradient_accumulation_steps=2, use_cpu=True,
+            report_to=[], save_strategy="no", disable_tqdm=True, remove_unused_columns=False, logging_steps=1,
+        ),
+        train_dataset=[{"input_ids": row.frames, "labels": row.labels} for row in rows],
+        data_collator=lambda items: dict(
+            padded([EncodedConversation(frames=i["input_ids"], labels=i["labels"]) for i in items], "right")
+        ),
+    )  # fmt: skip
+    result = trainer.train()
+    assert torch.isfinite(torch.tensor(result.training_loss)) and result.global_step == 2
+    assert not torch.equal(model.slot0_head.weight, before)

@@ -7,6 +7,7 @@ entries of an update, each stage by itself; the text, and turns that are only co
 makes the rows, `two_stage_model.py` the model, `voice_folder.py` writes the result; the loop is `loop.py`'s.
 """
 
+import copy
 import dataclasses
 import math
 import sys
@@ -25,6 +26,12 @@ from aoede.codec import Snac
 from aoede.data.collate import IGNORED
 from aoede.data.conversation import EncodedConversation
 from aoede.models import amortized_frames
+from aoede.models.two_stage.adapters import (
+    TwoStageAdapterConfig,
+    adapt_two_stage,
+    merge_two_stage_adapter,
+    save_two_stage_adapter,
+)
 from aoede.training import distributed
 from aoede.training.loop import LoopConfig, run
 from aoede.training.optim import EMA, OptimConfig, Optimizer
@@ -67,6 +74,9 @@ class TwoStageRecipe:
     """loss = backbone_loss + this * depth_loss, each a mean over entries. As many as there are slots after the first
     makes it the likelihood of whole frames."""
 
+    adapter: TwoStageAdapterConfig | None = None
+    """Train a LoRA or DoRA beside the frozen base, by name of stages and layers; the export has it apart and merged."""
+
     text_stride: TextStrideConfig | None = None
     """None: ordinary positions; else the text of a turn and its frames share one clock."""
 
@@ -98,6 +108,10 @@ class TwoStageRecipe:
                 raise ValueError(f"{name} is {getattr(self, name)}, but must lie in [0, 1): it is a share")
         if not self.depth_loss_weight > 0.0:
             raise ValueError(f"depth_loss_weight is {self.depth_loss_weight}, but must be above 0")
+        if self.adapter is not None and self.model.base is None:
+            raise ValueError("an adapter stands on a trained model: give model.base, or leave adapter at null")
+        if self.adapter is not None and self.ema is not None:
+            raise ValueError("ema averages all weights, and an adapter trains a few: leave one of them at null")
 
 
 def train(recipe: TwoStageRecipe, out_dir: str | Path, resume: str = "auto") -> Path:
@@ -131,12 +145,12 @@ class TwoStageObjective:
         self.codec = Snac.from_pretrained(recipe.data.codec)
         if not distributed.is_main():
             distributed.barrier()  # rank 0 makes prompts and tokenizer, the others find them
-        self.data = load_speech_data(recipe.data, self.codec, recipe.model.base, Path(out_dir))
+        self.data = load_speech_data(recipe.data, self.codec, recipe.model.folder, Path(out_dir))
         if distributed.is_main():
             distributed.barrier()
         default_speaker(recipe.voice, self.data)  # a wrong name must not wait until the export
         torch.manual_seed(seed)
-        self.model = build_model(
+        self.model, added = build_model(
             recipe.model,
             self.data,
             self.codec,
@@ -144,6 +158,10 @@ class TwoStageObjective:
             amortization_ratio=recipe.amortization_ratio,
             depth_loss_weight=recipe.depth_loss_weight,
         )
+        self.adapted = None
+        if recipe.adapter is not None:  # its layers stand in the model
+            rows = added if recipe.adapter.new_text_rows else ()
+            self.adapted = adapt_two_stage(self.model, recipe.adapter, new_text_rows=rows, seed=seed)
         self.parallel = parallelise(self.model, recipe.parallel, self.device)
         optim = dataclasses.replace(recipe.optim, muon_exclude=(*recipe.optim.muon_exclude, *_HEADS))
         self.optimizer = Optimizer(self.model, optim)
@@ -167,13 +185,15 @@ class TwoStageObjective:
         """What a person wants to know before the first step."""
         stages = (self.model.backbone, self.model.depth_decoder)
         whole, inner, depth = (sum(p.numel() for p in m.parameters()) / 1e6 for m in (self.model, *stages))
+        moving = sum(p.numel() for p in self.model.parameters() if p.requires_grad) / 1e6
+        trained = f", {moving:.2f} M of them trained" if self.adapted is not None else ""
         hours = sum(example.seconds for example in self.data.train) / 3600
         steps = len(self.batches.epoch(0)) / self.recipe.accumulate
         frames = sum(self.train_rows.lengths(0))
         return [
             *self.data.report,
-            f"model: {whole:.1f} M parameters (backbone {inner:.1f}, depth decoder {depth:.1f}, rows of codes and text "
-            f"{whole - inner - depth:.1f}), frames {self.data.vocabulary.layout} on {self.device}",
+            f"model: {whole:.1f} M parameters{trained} (backbone {inner:.1f}, depth decoder {depth:.1f}, rows of codes "
+            f"and text {whole - inner - depth:.1f}), frames {self.data.vocabulary.layout} on {self.device}",
             f"an epoch: {hours:.2f} h, {frames:,} frames, {steps:.0f} steps; {self.recipe.loop.steps:,} steps are "
             f"{self.recipe.loop.steps / steps:.1f} epochs",
         ]
@@ -273,12 +293,18 @@ class TwoStageObjective:
         return result
 
     def state_dict(self) -> dict[str, Any]:
-        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        weights = self.model.state_dict()
+        if self.adapted is not None:  # the frozen model lies in its own folder
+            weights = {name: tensor.detach() for name, tensor in self.model.named_parameters() if tensor.requires_grad}
+        state = {"model": weights, "optimizer": self.optimizer.state_dict()}
         return state if self.ema is None else state | {"ema": self.ema.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        apart = set(state["model"]) ^ set(self.state_dict()["model"])
+        if apart:
+            raise ValueError(f"the checkpoint does not fit the recipe's model: {min(apart)} is in one of them only")
         try:
-            self.model.load_state_dict(state["model"])
+            self.model.load_state_dict(state["model"], strict=self.adapted is None)
         except RuntimeError as error:
             first = " ".join(str(error).split())[:300]
             raise ValueError(f"the checkpoint does not fit the recipe's model ({first})") from error
@@ -290,14 +316,20 @@ class TwoStageObjective:
             self.ema = EMA(self.model, self.ema.decay)
 
     def export(self, directory: Path) -> None:
-        """Write the voice folder (the averaged weights where there are any)."""
+        """Write the voice folder (the averaged weights where there are any; an adapter merged, and by itself in
+        `adapter/`)."""
         context = self.recipe.context
+        model = self.model
+        if self.adapted is not None:
+            model = merge_two_stage_adapter(copy.deepcopy(self.adapted))  # a copy: the adapter goes on training
         with self.ema.applied(self.model) if self.ema is not None else nullcontext():
             write_voice(
-                directory, self.recipe.voice, self.model, self.codec, self.data, kind="two-stage",
+                directory, self.recipe.voice, model, self.codec, self.data, kind="two-stage",
                 context_turns=0 if context is None else context.turns,
                 reference_speaker="" if self.recipe.speaker_dropout > 0.0 else None,
             )  # fmt: skip
+            if self.adapted is not None:
+                save_two_stage_adapter(self.adapted, directory / "adapter")
 
     def _batch(self, number: int) -> dict[str, Tensor]:
         recipe = self.recipe

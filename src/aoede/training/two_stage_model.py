@@ -5,12 +5,14 @@ from nothing come from torch's generator, which the caller seeds.
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from aoede.codec import Snac
 from aoede.models import TwoStageConfig, TwoStageModel
+from aoede.models.two_stage.adapters import add_text_rows
 from aoede.training.scratch import ScratchConfig, architecture
 from aoede.training.speech_data import SpeechData
 
@@ -32,24 +34,35 @@ class TwoStageModelConfig:
     """Either a trained two-stage model or one from nothing."""
 
     base: str | None = None
-    """Folder of a two-stage model with its tokenizer (any layout that `TwoStageModel.from_pretrained` reads)."""
+    """Folder of a two-stage model with its tokenizer, or of a two-stage voice."""
 
     scratch: TwoStageScratchConfig | None = None
 
     attention: Literal["sdpa", "eager"] = "sdpa"
-    """Of the backbone while it trains. On a CPU with bfloat16 `eager` is faster at rows of a few hundred frames: torch's
-    own attention takes three times as long backwards. Nothing of it is saved."""
+    """Of the backbone while it trains. On a CPU with bfloat16 `eager` is faster at rows of a few hundred frames: there
+    torch's own attention takes three times as long backwards. Nothing of it is saved."""
 
     def __post_init__(self) -> None:
         if (self.base is None) == (self.scratch is None):
             raise ValueError("give either model.base (a folder) or model.scratch (sizes), and not both")
 
+    @property
+    def folder(self) -> str | None:
+        """Where the base's weights and tokenizer are: a voice has them in `model/`."""
+        if self.base is None or not (Path(self.base) / "voice.json").is_file():
+            return self.base
+        return str(Path(self.base) / "model")
 
-def build_model(config: TwoStageModelConfig, data: SpeechData, codec: Snac, **settings: Any) -> TwoStageModel:
+
+def build_model(
+    config: TwoStageModelConfig, data: SpeechData, codec: Snac, **settings: Any
+) -> tuple[TwoStageModel, range]:
     """The model a recipe asks for, with the rows of the data's tokenizer and the codec's codes.
 
     Args:
         settings: fields of `TwoStageConfig` that training decides (amortization_ratio, text_stride, ...).
+    Returns:
+        the model, and the text ids that were added to a folder's for new names.
     Raises:
         ValueError: a folder whose slots are not those of the codec.
     """
@@ -70,9 +83,8 @@ def build_model(config: TwoStageModelConfig, data: SpeechData, codec: Snac, **se
         )
         model = TwoStageModel(made)
         model.backbone.set_attn_implementation(config.attention)
-        return model
-    assert config.base is not None
-    model = TwoStageModel.from_pretrained(config.base, dtype=torch.float32)
+        return model, range(0)
+    model = TwoStageModel.from_pretrained(config.folder, dtype=torch.float32)
     there = model.config
     if there.slot_sizes != sizes or there.layout not in (None, str(layout)):
         raise ValueError(
@@ -84,10 +96,10 @@ def build_model(config: TwoStageModelConfig, data: SpeechData, codec: Snac, **se
         raise ValueError(
             f"{config.base} writes codes of codec {there.codec_fingerprint}, data.codec is {codec.fingerprint()}"
         )
+    added = range(0)
     if data.vocabulary.text_size > there.text_vocab_size:
-        model.resize_token_embeddings(data.vocabulary.text_size)
-        there.text_vocab_size = data.vocabulary.text_size
+        added = add_text_rows(model, data.vocabulary.text_size)
     for name, value in settings.items():
         setattr(there, name, value)
     model.backbone.set_attn_implementation(config.attention)
-    return model
+    return model, added
