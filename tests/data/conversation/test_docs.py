@@ -8,7 +8,7 @@ import torch
 
 from aoede.cli.main import VERBS, build_parser, parse
 from aoede.data.conversation import TurnText, load_conversations, prepare_conversations, scan_conversations
-from aoede.data.conversation.reading import AUDIO_KEYS, KEYS
+from aoede.data.conversation.parsing import AUDIO_KEYS, KEYS
 
 from .talks import tone
 

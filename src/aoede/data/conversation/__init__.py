@@ -1,23 +1,22 @@
 """Conversations: turns of several speakers, some to be learnt and some as context, from JSONL to frames.
 
-`messages` what they are, `reading` files and their mistakes, `preparing` codes ahead of training, `processor` frames,
-labels and prompts, `encoded` batches and packed rows, `dataset` items for a trainer, `building` conversations from
-single utterances, `show` (`showing`, `page`) for a person.
+`messages` what they are, `reading` and `parsing` files and their mistakes, `preparing` codes ahead of training,
+`processor` frames, labels and prompts, `encoded` batches and packed rows, `dataset` items for a trainer, `building`
+conversations from single utterances, `show` (`showing`, `page`) for a person.
 """
 
 from .building import Built, build_conversations, save_conversations
 from .dataset import ConversationDataset
 from .encoded import ConversationBatch, EncodedConversation, fill_rows, packed, padded
 from .messages import Conversation, Message, Sound, cloning_prompt
+from .parsing import ConversationError, parse_conversation
 from .preparing import ConversationSummary, prepare_conversations
 from .processor import ConversationProcessor, FrameConfig, SaysStop
 from .reading import (
-    ConversationError,
     ConversationScan,
     conversation_file,
     is_conversation_file,
     load_conversations,
-    parse_conversation,
     scan_conversations,
     usable,
 )

@@ -16,8 +16,9 @@ from ..codefile import is_code_file
 from ..collate import LeftOut
 from .encoded import ConversationBatch, EncodedConversation, fill_rows, packed
 from .messages import Conversation
-from .processor import ConversationProcessor, SaysStop, first_turn_that_fits
+from .processor import ConversationProcessor, SaysStop
 from .reading import load_conversations
+from .truncation import first_turn_that_fits
 
 
 class ConversationDataset(torch.utils.data.Dataset[dict[str, Tensor]]):

@@ -23,7 +23,8 @@ from ..manifest import Clip
 from ..saving import replacing
 from .given import copy_given
 from .messages import Conversation, Sound
-from .reading import ConversationError, lines_of, scan_conversations, usable
+from .parsing import ConversationError
+from .reading import lines_of, scan_conversations, usable
 
 if TYPE_CHECKING:
     from aoede.codec import Codec

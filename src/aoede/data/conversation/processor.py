@@ -19,8 +19,9 @@ from aoede.tokens.layout import as_integers
 
 from .encoded import IGNORED, NO_ENTRY, ConversationBatch, EncodedConversation, Side, packed, padded
 from .messages import Conversation, Message, Sound
-from .reading import parse_conversation
+from .parsing import parse_conversation
 from .sounds import Codes, SoundCodes
+from .truncation import dropping_words, first_turn_that_fits
 from .turns import TurnText
 
 if TYPE_CHECKING:
@@ -303,35 +304,6 @@ class ConversationProcessor:
         if codes is not None and audios is not None:
             raise ValueError("codes and audios are both given; one of them fills the audios without a source")
         return iter(codes or ()) if audios is None else (self.sounds.encode(samples) for samples in audios)
-
-
-def first_turn_that_fits(lengths: Sequence[int], limit: int | None, name: str) -> int:
-    """How many of the oldest turns must go so that the rest has at most `limit` frames.
-
-    Raises:
-        ValueError: the last turn alone is longer.
-    """
-    if limit is None:
-        return 0
-    if lengths[-1] > limit:
-        raise ValueError(
-            f"{name}: the last turn alone takes {lengths[-1]} frames, max_frames is {limit}; turns are not cut: "
-            "raise it, or use a shorter recording or text"
-        )
-    first, total = 0, sum(lengths)
-    while total > limit:
-        total -= lengths[first]
-        first += 1
-    return first
-
-
-def dropping_words(conversation: Conversation, count: int, frames: int, trained: int, limit: int | None) -> str:
-    """What was dropped, for a person; empty where nothing was."""
-    if not count:
-        return ""
-    turns = f"the oldest {count} of {len(conversation.messages)} turns ({frames} frames) are dropped"
-    lost = f"; {trained} of them trained" if trained else ""
-    return f"{conversation.name}: {turns} to fit {limit} frames{lost}"
 
 
 def _listed(given: Any) -> list[Conversation]:

@@ -13,7 +13,8 @@ from ..codefile import is_code_file
 from ..inspection import open_codec
 from .messages import Conversation
 from .page import save_page
-from .reading import ConversationError, scan_conversations, usable
+from .parsing import ConversationError
+from .reading import scan_conversations, usable
 from .showing import line_words, overview, shown
 
 SHOWN = 10
