@@ -175,6 +175,8 @@ def test_each_stage_has_its_own_sampling(two_stage, prompt):
     assert len(codes[:, 0].unique()) > 2
     for code in codes[:, 0].unique():
         assert len(codes[codes[:, 0] == code].unique(dim=0)) == 1  # the rest follows from slot 0
+    free = codes_of(model.generate(frames, max_new_frames=1, temperature=3.0, top_k=1, depth_top_k=0, seeds=0))
+    assert len(free[:, 0].unique()) == 1 and len(free[:, 1].unique()) > 2  # 0 keeps all, as elsewhere in HF
     # What is not said comes from the generation configuration, which a folder may bring.
     settings = GenerationConfig(do_sample=True, temperature=0.0001, depth_temperature=3.0, max_new_tokens=2)
     kept = model.generate(frames, seeds=0, generation_config=settings)
@@ -462,6 +464,8 @@ def test_what_generate_cannot_do_is_refused(two_stage, prompt):
         model.generate(frames, topk=50)
     with pytest.raises(ValueError, match="needs a prompt"):
         model.generate()
+    with pytest.raises(ValueError, match=r"needs a prompt: input_ids \[B, F, S \+ 1\], got \[12, 8\]"):
+        model.generate(frames[0])
     with pytest.raises(ValueError, match="1 seeds for 2 rows"):
         model.generate(frames, seeds=[1])
     with pytest.raises(ValueError, match="temperature -1"):

@@ -7,7 +7,7 @@ audio. This file travels inside saved model folders.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -127,8 +127,9 @@ class FrameDecoding:
         if unknown:
             told = [f"{name} ({_INSTEAD[name]})" if name in _INSTEAD else name for name in sorted(unknown)]
             raise ValueError(f"generate of a two-stage model does not take {', '.join(told)}")
-        if input_ids is None:
-            raise ValueError("generate needs a prompt: input_ids [B, F, S + 1]")
+        if input_ids is None or input_ids.ndim != 3 or input_ids.shape[1] == 0:
+            given = "" if input_ids is None else f", got {list(input_ids.shape)}"
+            raise ValueError(f"generate needs a prompt: input_ids [B, F, S + 1]{given}")
         settings = generation_config if generation_config is not None else self.generation_config  # type: ignore[attr-defined]
         limits = (max_new_frames, max_new_tokens, getattr(settings, "max_new_tokens", None), 1024)
         most = next(int(limit) for limit in limits if limit is not None)
@@ -203,8 +204,10 @@ def _samplings(
         if value is None:
             rest[name] = getattr(settings, f"depth_{name}", None)
     do_sample = getattr(settings, "do_sample", None) if do_sample is None else do_sample
+    # A top_k of 0 keeps all, as elsewhere in HF; for the other slots that is not the same as none given.
     base = Sampling(temperature=1.0).override(**{**first, "top_k": first["top_k"] or None})
-    depth = base.override(**{**rest, "top_k": rest["top_k"] or None})
+    depth = replace(base, top_k=None) if rest["top_k"] == 0 else base
+    depth = depth.override(**{**rest, "top_k": rest["top_k"] or None})
     if do_sample is False:
         base, depth = base.override(temperature=0.0), depth.override(temperature=0.0)
     return base, depth
