@@ -123,9 +123,7 @@ def load_embeddings(path: str | os.PathLike[str]) -> tuple[list[Embedding], Embe
     import pyarrow.parquet as pq
 
     if not Path(path).is_file():
-        raise ValueError(
-            f"{os.fspath(path)}: no such file; `aoede embed MODEL RECORDINGS --out FILE.parquet` writes one"
-        )
+        raise ValueError(f"{os.fspath(path)}: no such file; `aoede embed MODEL RECORDINGS --out FILE` writes one")
     try:
         table = pq.read_table(path)
         info = EmbeddingsInfo(**json.loads(table.schema.metadata[b"aoede.embeddings"]))
