@@ -4,9 +4,7 @@ import argparse
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser(
-        "checkpoint", help="a checkpoint of many processes as a model folder, and back"
-    )
+    parser = subparsers.add_parser("checkpoint", help="a checkpoint of many processes as a model folder, and back")
     ways = parser.add_subparsers(required=True, metavar="WAY")
     one = ways.add_parser("to-hf", help="write a checkpoint's weights as a Hugging Face folder")
     one.add_argument("checkpoint", metavar="CKPT", help="RUN/checkpoints/step-XXXXXXXX of checkpoint_format dcp")
