@@ -122,6 +122,8 @@ class FrameStream:
                 raise ValueError("this stream has ordinary positions: open it with a text_stride, or leave it out")
             self.stride = frame_strides(text_stride, self.rows, 0, self.device)
         present = entries(input_ids, attention_mask, self.model.config)
+        if input_ids.shape[0] != self.rows:
+            raise ValueError(f"{input_ids.shape[0]} rows of frames for a stream of {self.rows}")
         if not bool(present[:, -1:].any(-1).any(-1).all()):
             raise ValueError("the last frame of a row is padding: pad prompts on the left")
         self._read(input_ids.long(), present)
@@ -178,8 +180,6 @@ class FrameStream:
         if self.pending is not None:
             ids, there = self._flush()
             input_ids, present = torch.cat([ids, input_ids], 1), torch.cat([there, present], 1)
-        if input_ids.shape[0] != self.rows:
-            raise ValueError(f"{input_ids.shape[0]} rows of frames for a stream of {self.rows}")
         embeds = self.model.embed(input_ids, present)
         real = present.any(-1)
         timed = None
