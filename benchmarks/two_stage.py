@@ -9,7 +9,7 @@ temperature 0.9 of the 50 best instead). Milliseconds are medians over the frame
 take turns; reading the prompt is not counted. RTF: seconds of computing a second of sound, at 12.5 frames a second, all
 rows at once; frames a second are those of all rows. --compile adds ours and transformers' compiled (static caches).
 
-Training: seconds a step (forward, backward, AdamW) and the peak of memory over what weights, gradients and AdamW's
+Training: seconds a step (forward and backward, then with AdamW) and the peak of memory over what weights, gradients and AdamW's
 moments take, with the depth decoder on one of so many frames; transformers gets the same frames, by its labels. Each
 in a process of its own. --clock cpu counts the process's CPU time, for a machine that others use too (take one thread
 then).
@@ -75,6 +75,12 @@ def as_peer(ours: TwoStageModel) -> CsmForConditionalGeneration:
         return CsmForConditionalGeneration.from_pretrained(folder, dtype=ours.dtype).eval().to(ours.device)
 
 
+def wait(device: str) -> None:
+    """Until the device has done what it was given."""
+    if device != "cpu":
+        torch.cuda.synchronize()
+
+
 class Clock:
     """Notes the time of every frame: a streamer of transformers, and an `on_frame` of ours."""
 
@@ -82,8 +88,7 @@ class Clock:
         self.now, self.device, self.times = now, device, []
 
     def put(self, codes: torch.Tensor) -> None:
-        if self.device != "cpu":
-            torch.cuda.synchronize()
+        wait(self.device)
         self.times.append(self.now())
 
     def end(self) -> None:
@@ -212,7 +217,7 @@ def train(args: argparse.Namespace) -> None:
     # Foreach steps copy all gradients: peaks of the optimizer would hide those of the stages.
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, foreach=False)
 
-    def step(rows: int, frames: int) -> float:
+    def step(rows: int, frames: int) -> tuple[float, float]:
         ids, labels, drawn = (x.to(args.device) for x in training_batch(args.slots, rows, frames, ratio))
         start, at = now(), frames // 4
         if way == "ours":
@@ -223,16 +228,19 @@ def train(args: argparse.Namespace) -> None:
             embeds = torch.cat([text, model.backbone_model.embed_tokens(ids[:, at:, :-1])], 1)
             loss = model(inputs_embeds=embeds, labels=labels, use_cache=False).loss
         loss.backward()
+        wait(args.device)
+        computed = now()
         optimizer.step()
         optimizer.zero_grad(set_to_none=False)
-        taken = float(loss.detach()) * 0.0 + now() - start  # reads the loss: waits for the device
-        return taken
+        wait(args.device)
+        return computed - start, now() - start
 
     step(1, 8)  # makes gradients and moments
     before = memory(args.device, "VmRSS")
     reset(args.device)
     times = [step(args.rows, args.train_frames) for _ in range(args.rounds + 1)][1:]
-    print(json.dumps({"seconds": statistics.median(times), "peak": memory(args.device, "VmHWM") - before}))
+    computed, whole = (statistics.median(column) for column in zip(*times, strict=True))
+    print(json.dumps({"computed": computed, "whole": whole, "peak": memory(args.device, "VmHWM") - before}))
 
 
 def training(args: argparse.Namespace) -> None:
@@ -247,13 +255,16 @@ def training(args: argparse.Namespace) -> None:
             output = subprocess.run(own, check=True, stdout=subprocess.PIPE, text=True).stdout
             found[way, ratio] = json.loads(output.splitlines()[-1])
         first, theirs, mine = found["ours", args.ratios[0]], found["transformers", ratio], found["ours", ratio]
-        print(
-            f"  ratio {ratio:2}: transformers {theirs['seconds']:.3f} s, +{theirs['peak']:,.0f} MB   ours "
-            f"{mine['seconds']:.3f} s, +{mine['peak']:,.0f} MB   {theirs['seconds'] / mine['seconds']:.2f}x; against "
-            f"ours at {args.ratios[0]}: time {mine['seconds'] / first['seconds']:.2f}, memory "
-            f"{mine['peak'] / first['peak']:.2f}",
-            flush=True,
-        )
+        print(f"  ratio {ratio}")
+        for way, taken in (("transformers", theirs), ("ours", mine)):
+            print(
+                f"    {way:20}{taken['computed']:8.3f} s forward and backward, {taken['whole']:.3f} s with AdamW, peak "
+                f"+{taken['peak']:,.0f} MB"
+            )
+        names = ("computed", "whole", "peak")
+        shares = [f"{theirs[name] / mine[name]:.2f}x" for name in names]
+        rest = [f"{mine[name] / first[name]:.2f}" for name in names]
+        print(f"    ratios {', '.join(shares)}; of ours at ratio {args.ratios[0]}: {', '.join(rest)}", flush=True)
 
 
 def main() -> None:

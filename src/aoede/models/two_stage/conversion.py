@@ -66,21 +66,21 @@ class FolderLayouts:
             folder, data = found, _read_json(Path(found) / kwargs.get("subfolder", "") / "config.json")
         if data is None or layout_of(data) == "aoede":
             return parent.from_pretrained(folder, *args, **kwargs)
-        folder = Path(folder) / kwargs.pop("subfolder", "")
+        path = Path(folder) / kwargs.pop("subfolder", "")
         layout = layout_of(data)
         config = kwargs.pop("config", None)
         if config is None:
             config = own_config(data, layout, **{name: kwargs.pop(name) for name in FIELDS if name in kwargs})
-        weights = own_weights(_read_weights(folder, data), layout)
-        _check_shapes(cls, config, weights, folder)
+        weights = own_weights(_read_weights(path, data), layout)
+        _check_shapes(cls, config, weights, path)
         for name in _HUB:
             kwargs.pop(name, None)
         model = parent.from_pretrained(None, *args, config=config, state_dict=weights, **kwargs)
-        settings = folder / "generation_config.json"
+        settings = path / "generation_config.json"
         loaded = model[0] if isinstance(model, tuple) else model
         if settings.is_file():
             loaded.generation_config = _own_settings(_read_json(settings))
-        loaded.config._name_or_path = str(folder)
+        loaded.config._name_or_path = str(path)
         return model
 
     def save_pretrained(
@@ -223,11 +223,15 @@ def _write(
 # -- settings of generation -------------------------------------------------------------------------------------------
 
 
+_settings: Any = GenerationConfig  # its __init__ is untyped
+
+
 def _own_settings(data: dict[str, Any]) -> GenerationConfig:
     """What generation_config.json of another layout says of drawing, under our names."""
     fields = {name: data[name] for name in _SETTINGS if data.get(name) is not None}
     depth = {f"depth_{name}": data.get(f"depth_decoder_{name}") for name in _DEPTH_SETTINGS}
-    return GenerationConfig(**fields, **{name: value for name, value in depth.items() if value is not None})
+    made: GenerationConfig = _settings(**fields, **{k: value for k, value in depth.items() if value is not None})
+    return made
 
 
 def _foreign_settings(ours: GenerationConfig, slots: int, layout: str) -> GenerationConfig:
@@ -236,4 +240,5 @@ def _foreign_settings(ours: GenerationConfig, slots: int, layout: str) -> Genera
     if layout == "transformers":
         drawn = {"do_sample": ours.do_sample, "min_new_tokens": slots - 1, "max_new_tokens": slots - 1}
         depth = {**{name: value for name, value in drawn.items() if value is not None}, **depth}
-    return GenerationConfig(**fields, **{f"depth_decoder_{name}": value for name, value in depth.items()})
+    made: GenerationConfig = _settings(**fields, **{f"depth_decoder_{name}": value for name, value in depth.items()})
+    return made

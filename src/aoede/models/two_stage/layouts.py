@@ -151,7 +151,7 @@ def own_config(data: Mapping[str, Any], layout: str, **changes: Any) -> TwoStage
         size, extra, rest = _SPARE_ROWS.get(rows, rows), {}, {}
     else:
         csm = CsmConfig(**data)
-        inner = csm.depth_decoder_config
+        inner: Any = csm.depth_decoder_config
         slots, rows, text_rows = int(csm.num_codebooks or 0), int(csm.vocab_size), int(csm.text_vocab_size)
         if (inner.num_codebooks, inner.vocab_size, inner.backbone_hidden_size) != (slots, rows, csm.hidden_size):
             raise ValueError(

@@ -71,7 +71,8 @@ class PackedProduct(Product):
     def takes(weight: Tensor) -> bool:
         """Whether this build of torch packs such a weight."""
         names = ("_reorder_linear_weight", "_linear_pointwise")
-        packs = torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in names)
+        backend: Any = torch.backends.mkldnn
+        packs = backend.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in names)
         return packs and weight.dtype == torch.float32
 
     def __call__(self, x: Tensor) -> Tensor:
