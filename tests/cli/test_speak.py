@@ -5,16 +5,25 @@ import stat
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import soundfile
+import torch
 
 from aoede.cli.main import main
-from tests.generation.tiny_voice import write_voice
+from aoede.generation import Voice, VoicePrompt
+from tests.generation.tiny_voice import write_two_stage_voice, write_voice
 
 
 @pytest.fixture(scope="module")
 def voice(tmp_path_factory):
     return str(write_voice(tmp_path_factory.mktemp("voices") / "tiny", text_stride=8.0))
+
+
+@pytest.fixture(scope="module")
+def duo(tmp_path_factory):
+    """A two-stage voice."""
+    return str(write_two_stage_voice(tmp_path_factory.mktemp("voices") / "duo"))
 
 
 def test_speak_writes_a_file_and_says_what_matters(voice, tmp_path, capsys):
@@ -52,6 +61,14 @@ def test_text_comes_from_a_file_or_from_standard_input(voice, tmp_path):
         (["你好"], "Chinese"),
         ([" "], "the text is empty"),
         (["Hi.", "--voice", "nobody"], "no voice 'nobody'"),
+        (["Hi.", "--voice", __file__], "a voice prompt goes beside its voice (--voice-prompt)"),
+        (["Hi.", "--script", "talk.jsonl"], "leave a TEXT out"),
+        (["--script", "talk.jsonl", "--speaker", "af_heart"], "leave --speaker out"),
+        (["--script", "nowhere.jsonl"], "nowhere.jsonl: no such script"),
+        (["Hi.", "--reference", "a.wav"], "--reference FILE and --reference-text TEXT go together"),
+        (["Hi.", "--reference-text", "Hm."], "go together"),
+        (["Hi.", "--reference", "a.wav", "--reference-text", "Hm."], "voice 'tiny' cannot speak like a recording"),
+        (["Hi.", "--voice-prompt", "a.voice"], "voice 'tiny' is flat"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_two(voice, tmp_path, monkeypatch, capsys, arguments, words):
@@ -82,3 +99,43 @@ def test_voices_lists_speakers(voice, capsys):
     assert main(["voices", voice]) == 0
     shown = capsys.readouterr().out
     assert "tiny  language en" in shown and "af_heart, bm_george (default)" in shown and "<laugh>" in shown
+
+
+def test_a_script_becomes_one_file_and_the_turns_are_told(duo, tmp_path, capsys):
+    script, out = tmp_path / "talk.jsonl", tmp_path / "talk.wav"
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 8000), 8000)
+    script.write_text(
+        '{"speaker": "af_heart", "text": "Good day.", "audio": "a.wav"}\n'
+        '{"speaker": "bm_george", "text": "Hello there."}\n{"speaker": "af_heart", "text": "Bye."}\n'
+    )
+    assert main(["speak", "--script", str(script), "-o", str(out), "--voice", duo, "--seed", "3"]) == 0
+    shown = capsys.readouterr().out
+    audio = Voice.from_pretrained(duo).converse(
+        [{"speaker": "af_heart", "text": "Good day.", "audio": tmp_path / "a.wav"},
+         ("bm_george", "Hello there."), ("af_heart", "Bye.")], seed=3,
+    )  # fmt: skip
+    assert soundfile.info(out).frames == len(audio.samples)
+    assert "   0.00 s  bm_george: Hello there." in shown
+    assert f"{audio.turns[1].start:7.2f} s  af_heart: Bye." in shown
+
+
+def test_a_recording_or_a_voice_prompt_changes_who_speaks(duo, tmp_path, capsys):
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 8192), 8000)
+    model = Voice.from_pretrained(duo).model
+    embeds = torch.randn(4, 32, generator=torch.Generator().manual_seed(0))
+    VoicePrompt.of(model, name="ann", speaker="bm_george", prefix_embeds=embeds).save(tmp_path / "ann.voice")
+    command = ["speak", "Hello.", "--voice", duo, "--seed", "1", "-o", str(tmp_path / "own.wav")]
+    assert main(command) == 0
+    command[-1] = str(tmp_path / "clone.wav")
+    assert main([*command, "--reference", str(tmp_path / "a.wav"), "--reference-text", "Good day."]) == 0
+    command[-1] = str(tmp_path / "prompt.wav")
+    capsys.readouterr()
+    assert main([*command, "--voice-prompt", str(tmp_path / "ann.voice")]) == 0
+    assert "voice duo with the prompt ann, speaker bm_george, seed 1" in capsys.readouterr().out
+    takes = {(tmp_path / name).read_bytes() for name in ("own.wav", "clone.wav", "prompt.wav")}
+    assert len(takes) == 3
+
+
+def test_voices_tells_which_have_two_stages(duo, capsys):
+    assert main(["voices", duo]) == 0
+    assert "duo  language en  two-stage" in capsys.readouterr().out

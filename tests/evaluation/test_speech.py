@@ -6,6 +6,8 @@ import pytest
 import soundfile
 
 from aoede.evaluation.speech import EvaluationConfig, choose, evaluate
+from aoede.generation import Voice
+from tests.generation.tiny_voice import write_two_stage_voice
 
 
 def run(clips, codec, out, **options):
@@ -141,3 +143,13 @@ def test_a_limit_spreads_over_the_manifest_and_skips_clips_without_words(clips):
 def test_settings_that_make_no_sense_are_refused(wrong):
     with pytest.raises(ValueError, match="at least 1"):
         EvaluationConfig(**wrong)
+
+
+def test_a_two_stage_voice_is_measured_like_any_other(clips, recogniser, encoder, tmp_path):
+    voice = Voice.from_pretrained(write_two_stage_voice(tmp_path / "duo", {"max_seconds": 0.4}))
+    options = {"recogniser": recogniser, "encoder": encoder, "config": EvaluationConfig(speaker="af_heart", limit=2)}
+    report = run(clips, voice.codec, tmp_path / "out", voice=voice, **options)
+    figures = report.figures("voice")
+    assert report.failures == () and len(report.of("voice")) == 2
+    assert figures["word errors"].value > 0.5  # it was never trained
+    assert figures["real-time factor"].value > 0 and figures["first audio"].value > 0

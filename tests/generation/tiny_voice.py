@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
@@ -20,7 +21,7 @@ from aoede.codec import Snac, SnacConfig
 from aoede.data.phonemes import SYMBOLS
 from aoede.data.text import TextFrontEnd
 from aoede.generation import Sampling, VoiceSettings
-from aoede.models import CodecCausalLM, extend
+from aoede.models import CodecCausalLM, TwoStageConfig, TwoStageModel, extend
 from aoede.tokens import CodecVocabulary, FrameLayout
 
 SPEAKERS = ("af_heart", "bm_george")
@@ -73,26 +74,73 @@ def make_other_model(kind: str) -> CodecCausalLM:
     return extend(base.eval(), vocabulary).eval()
 
 
-def write_voice(folder: Path, text_stride: float | None) -> Path:
-    """A voice folder of the tiny parts."""
+def make_codec() -> Snac:
+    """A random SNAC at 8 kHz: 64 entries a level, 31.25 frames a second."""
     torch.manual_seed(0)
-    tokenizer = make_tokenizer()
-    codec = Snac(
+    return Snac(
         SnacConfig(
             sample_rate=8000, encoder_dim=4, encoder_rates=(8, 8), decoder_dim=16, decoder_rates=(8, 8),
             vq_strides=(4, 2, 1), codebook_size=64, codebook_dim=4,
         )
     )  # fmt: skip
-    codec.save_pretrained(folder / "codec")
+
+
+def make_two_stage(text_size: int, slots: int = 7, **settings: Any) -> TwoStageModel:
+    """A random two-stage model over slots of 64 codes, with a row of its own for the stop."""
+    torch.manual_seed(2)
+    shape = {
+        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "initializer_range": 0.3,
+        "intermediate_size": 48,
+    }  # fmt: skip
+    longest = settings.pop("longest", 2048)
+    model = TwoStageModel(
+        TwoStageConfig(
+            backbone=LlamaConfig(hidden_size=32, max_position_embeddings=longest, **shape),
+            depth_decoder=LlamaConfig(hidden_size=16, max_position_embeddings=64, **shape),
+            text_vocab_size=text_size,
+            initializer_range=0.3,
+            **{"slot_sizes": [64] * slots, "stop": "row", "layout": "CMFFMFF" if slots == 7 else None, **settings},
+        )
+    ).eval()
+    if slots == 7:  # what it hears of sound makes it end: one of six frames or so is its last
+        common = torch.randn(32, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            model.audio_embeddings.weight += 0.3 * common
+            model.slot0_head.weight *= 0.6
+            model.slot0_head.weight[64:] = 0.18 * common
+    return model
+
+
+def write_voice(folder: Path, text_stride: float | None) -> Path:
+    """A voice folder of the tiny parts."""
+    tokenizer = make_tokenizer()
+    make_codec().save_pretrained(folder / "codec")
     make_model(len(tokenizer), text_stride=text_stride).save_pretrained(folder / "model")
+    return _write_settings(folder, tokenizer)
+
+
+def write_two_stage_voice(folder: Path, settings: dict[str, Any] | None = None, **model: Any) -> Path:
+    """A two-stage voice folder of the tiny parts; `settings` of voice.json, the others of the model."""
+    tokenizer = make_tokenizer()
+    codec = make_codec()
+    codec.save_pretrained(folder / "codec")
+    given = {"codec_fingerprint": codec.fingerprint(), **model}
+    make_two_stage(len(tokenizer), **given).save_pretrained(folder / "model")
+    return _write_settings(
+        folder, tokenizer, **{"name": "duo", "kind": "two-stage", "max_seconds": 0.6, **(settings or {})}
+    )
+
+
+def _write_settings(folder: Path, tokenizer: PreTrainedTokenizerFast, **settings: Any) -> Path:
     tokenizer.save_pretrained(folder / "model")
-    VoiceSettings(
-        name="tiny",
-        text=TextFrontEnd(phonemes="en-us", dialects={"b*": "en-gb"}, events=("<laugh>",)),
-        speakers=SPEAKERS,
-        default_speaker="bm_george",
-        seconds_per_unit={"af_heart": 0.008, "bm_george": 0.01},
-        sampling=Sampling(temperature=0.9, top_p=0.95),
-        max_seconds=1.6,
-    ).save(folder)
+    given: dict[str, Any] = {
+        "name": "tiny",
+        "text": TextFrontEnd(phonemes="en-us", dialects={"b*": "en-gb"}, events=("<laugh>",)),
+        "speakers": SPEAKERS,
+        "default_speaker": "bm_george",
+        "seconds_per_unit": {"af_heart": 0.008, "bm_george": 0.01},
+        "sampling": Sampling(temperature=0.9, top_p=0.95),
+        "max_seconds": 1.6,
+    }
+    VoiceSettings(**{**given, **settings}).save(folder)
     return folder

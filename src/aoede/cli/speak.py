@@ -1,17 +1,21 @@
-"""`aoede speak`: a text to a sound file. Knows options and what to print; speaking is `aoede.generation`'s."""
+"""`aoede speak`: a text or a dialogue to a sound file. Knows options and what to print; `aoede.generation` speaks."""
 
 import argparse
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser("speak", help="say a text", description="Say a text with a voice.")
+    parser = subparsers.add_parser("speak", help="say a text", description="Say a text or a dialogue with a voice.")
     parser.add_argument("text", nargs="?", metavar="TEXT", help="what to say; - reads standard input")
     parser.add_argument("--file", metavar="PATH", help="read the text from a file (UTF-8)")
+    parser.add_argument("--script", metavar="JSONL", help='a dialogue, a line a turn: {"speaker": NAME, "text": TEXT}')
     parser.add_argument(
         "-o", "--output", dest="out", metavar="OUT", help="sound file: wav, flac, ogg, mp3 or opus (speech.wav)"
     )
     parser.add_argument("--voice", metavar="VOICE", help="voice folder, bundled name or hub repository (bundled voice)")
     parser.add_argument("--speaker", metavar="NAME", help="who speaks; `aoede voices` lists them")
+    parser.add_argument("--reference", metavar="FILE", help="a recording to speak like (two-stage voices)")
+    parser.add_argument("--reference-text", metavar="TEXT", help="what is said in it, word for word")
+    parser.add_argument("--voice-prompt", metavar="FILE", help="another voice, from `aoede train voice-prompt`")
     parser.add_argument("--seed", type=int, default=0, help="another seed, another take (0)")
     parser.add_argument("--temperature", type=float, metavar="T", help="0 is greedy (the voice's own)")
     parser.add_argument("--top-p", type=float, metavar="P", help="keep the likeliest ids up to this sum")

@@ -91,7 +91,7 @@ def evaluate_folder(
         config=config,
         title=f"Voice {Path(model).resolve().name} on {split or 'heldout'}",
         settings={
-            "speech": str(model),
+            "speech": f"{model} ({voice.settings.kind})",
             "manifest": f"{manifest}, split {split or 'heldout'}",
             "machine": _machine(),
         },

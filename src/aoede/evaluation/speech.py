@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from aoede.codec import Snac
+from aoede.codec import Codec
 from aoede.data.audio import load_audio
 from aoede.data.manifest import Clip
 from aoede.data.saving import save_audio
@@ -111,7 +111,7 @@ def choose(clips: Sequence[Clip], limit: int | None) -> list[Clip]:
 
 def evaluate(
     clips: Sequence[Clip],
-    codec: Snac,
+    codec: Codec,
     out: str | Path,
     *,
     voice: SpeakingVoice | None = None,
@@ -197,7 +197,7 @@ def _one(
     i: int,
     clip: Clip,
     name: str,
-    codec: Snac,
+    codec: Codec,
     voice: SpeakingVoice | None,
     listener: Listener,
     use: CodebookUse,

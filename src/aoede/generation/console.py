@@ -14,7 +14,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from aoede.generation.sound import Audio
+from aoede.generation.script import Turn, load_script
+from aoede.generation.sound import Audio, SpokenTurn
 from aoede.generation.voice_folder import VoiceSettings, bundled_voices, find_voice
 
 PLAYERS = (
@@ -27,12 +28,16 @@ PLAYERS = (
 
 
 def speak(args: argparse.Namespace) -> Audio:
-    """`aoede speak`: read the text, speak, save, draw, play; prints what a person wants next.
+    """`aoede speak`: read the text or the script, speak, save, draw, play; prints what a person wants next.
 
     Raises:
-        ValueError: no text or two texts, an output that cannot be written, no player, and what `Voice.speak` raises.
+        ValueError: no text or two texts, an output that cannot be written, no player, and what `Voice.speak` and
+            `Voice.converse` raise.
     """
-    text = read_text(args.text, args.file)
+    turns = None if args.script is None else read_script(args)
+    text = "" if turns is not None else read_text(args.text, args.file)
+    if (args.reference is None) != (args.reference_text is None):
+        raise ValueError("--reference FILE and --reference-text TEXT go together: a recording, and what is said in it")
     out = args.out or (None if args.play else "speech.wav")
     player = find_player() if args.play else None
     if out is not None:
@@ -40,19 +45,18 @@ def speak(args: argparse.Namespace) -> Audio:
 
     from aoede.generation.speech import Voice
 
-    voice = Voice.from_pretrained(args.voice, device=args.device)
-    audio = voice.speak(
-        text,
-        args.speaker,
-        seed=args.seed,
-        temperature=args.temperature,
-        top_p=args.top_p,
-        top_k=args.top_k,
-        speed=args.speed,
-    )
+    voice = Voice.from_pretrained(args.voice, device=args.device, voice_prompt=args.voice_prompt)
+    how = {name: getattr(args, name) for name in ("seed", "temperature", "top_p", "top_k", "speed")}
+    if turns is not None:
+        audio = voice.converse(turns, **how)
+    else:
+        audio = voice.speak(text, args.speaker, reference=args.reference, reference_text=args.reference_text, **how)
+    if not len(audio.samples):
+        raise ValueError(f"no sound came: {'; '.join(audio.notes)} (--seed)")
     if out is not None:
         print(f"written {audio.save(out)}")
-    print("\n".join(describe(audio, voice.name)))
+    name = voice.name + (f" with the prompt {voice.voice_prompt.name}" if voice.voice_prompt is not None else "")
+    print("\n".join(describe(audio, name)))
     if args.plot:
         print(f"drawn   {audio.plot(args.plot)}")
     sys.stdout.flush()
@@ -68,8 +72,14 @@ def describe(audio: Audio, voice: str) -> list[str]:
         f"{audio.duration:.2f} s of speech, {audio.real_time_factor:.2f} s of compute a second, "
         f"first sound after {audio.first_audio_seconds:.2f} s",
         who,
+        *(map(describe_turn, audio.turns) if len(audio.turns) > 1 else ()),
         *(f"note: {note}" for note in audio.notes),
     ]
+
+
+def describe_turn(turn: SpokenTurn) -> str:
+    """When, who, what."""
+    return f"{turn.start:7.2f} s  {turn.speaker or '-'}: {turn.text}"
 
 
 def describe_voices(sources: Iterable[str]) -> list[str]:
@@ -82,11 +92,21 @@ def describe_voices(sources: Iterable[str]) -> list[str]:
         settings = VoiceSettings.load(folder)
         default = settings.default_speaker or next(iter(settings.speakers), None)
         names = [f"{name} (default)" if name == default else name for name in settings.speakers]
-        lines.append(f"{settings.name}  language {settings.text.language}  {folder}")
+        kind = "" if settings.kind == "flat" else f"  {settings.kind}"
+        lines.append(f"{settings.name}  language {settings.text.language}{kind}  {folder}")
         lines.append(f"  speakers: {', '.join(names) or 'one, without a name'}")
         if settings.text.events:
             lines.append(f"  events: {' '.join(settings.text.events)}")
     return lines
+
+
+def read_script(args: argparse.Namespace) -> list[Turn]:
+    """The turns of `--script`, which goes without what a single text has."""
+    for name in ("text", "file", "speaker", "reference", "reference_text"):
+        if getattr(args, name) is not None:
+            option = "a TEXT" if name == "text" else f"--{name.replace('_', '-')}"
+            raise ValueError(f"--script has the texts, speakers and recordings of all turns: leave {option} out")
+    return load_script(args.script)
 
 
 def read_text(text: str | None, file: str | None) -> str:

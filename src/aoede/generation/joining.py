@@ -14,6 +14,9 @@ SENTENCE_PAUSE_SECONDS = 0.25
 CLAUSE_PAUSE_SECONDS = 0.1
 """After a piece of a sentence that was cut for its length."""
 
+TURN_PAUSE_SECONDS = 0.4
+"""Between the turns of a dialogue."""
+
 
 class EdgeFader:
     """Fades the first and the last samples of one utterance (raised cosine) while it streams through.
@@ -49,4 +52,9 @@ def pause(after: str, sample_rate: int) -> NDArray[np.float32]:
     """Silence between a written piece and the next: longer after a sentence's end than inside one."""
     is_end = after.rstrip("'\"”’»)]").endswith((".", "!", "?", "…", "。", "！", "？"))
     seconds = SENTENCE_PAUSE_SECONDS if is_end else CLAUSE_PAUSE_SECONDS
+    return silence(seconds, sample_rate)
+
+
+def silence(seconds: float, sample_rate: int) -> NDArray[np.float32]:
+    """So much silence."""
     return np.zeros(round(seconds * sample_rate), np.float32)

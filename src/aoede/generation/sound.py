@@ -1,6 +1,6 @@
 """Spoken audio: the samples, how they came about, and what a person does with them (save, look).
 
-Owns `Audio`. Knows nothing of voices or models.
+Owns `Audio` and where its turns stand. Knows nothing of voices or models.
 """
 
 from __future__ import annotations
@@ -16,6 +16,19 @@ from numpy.typing import NDArray
 from aoede.data import save_audio
 
 _FFT, _HOP, _MELS = 1024, 256, 80
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpokenTurn:
+    """Where a turn of a speech or a dialogue stands in the samples."""
+
+    text: str
+    speaker: str | None
+    start: float
+    """Seconds from the first sample."""
+
+    end: float
+    """Seconds; the silence after it is not part of it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,6 +52,9 @@ class Audio:
 
     notes: tuple[str, ...] = ()
     """What a person should know: characters left out, sentences cut."""
+
+    turns: tuple[SpokenTurn, ...] = ()
+    """Who says what when; a text is one turn."""
 
     compute_seconds: float = 0.0
     """Wall time from the call to the last sample."""

@@ -1,168 +1,112 @@
 """A voice: text in, speech out, whole or as a stream.
 
-Owns the way from a text to samples: sentences, prompts, pace, the engine, the streaming decoder, joining. Each part is
-its own file's; this one puts them in order. What a voice is on disk is `voice_folder.py`'s.
+Owns what a person asks of a voice, its pace and its recordings, and puts the parts in order: what is to be spoken is
+`planning.py`'s, how it is spoken `stream.py`'s, who writes the frames `writers.py`'s. What a voice is on disk is
+`voice_folder.py`'s.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from aoede.codec import Snac, StreamDecoder
+from aoede.codec import Codec, Snac
 from aoede.codec.folding import FoldedDecoder
-from aoede.data.text import NothingToSay
+from aoede.generation.decoders import UtteranceDecoder, open_decoder
 from aoede.generation.engine import Engine
-from aoede.generation.joining import EdgeFader, pause
-from aoede.generation.pairing import check_pair
-from aoede.generation.prior_folder import quiet_loading
-from aoede.generation.requests import Request
+from aoede.generation.given import Recording, as_frames
+from aoede.generation.pairing import check_pair, check_slots
+from aoede.generation.parts import layout_of, load_parts
+from aoede.generation.planning import Plan, Planner
+from aoede.generation.reading import TextReader
 from aoede.generation.sampling import Sampling
+from aoede.generation.script import TurnLike, as_turns
 from aoede.generation.sound import Audio
+from aoede.generation.stream import SpeechStream
 from aoede.generation.voice_folder import VoiceSettings, find_voice
-from aoede.models import CodecCausalLM
+from aoede.generation.voice_prompt import VoicePrompt
+from aoede.generation.writers import FlatWriter, TwoStageWriter, Writer, turn_frames
+from aoede.models import CodecCausalLM, TwoStageModel
 
-FIRST_FRAMES = 4
-"""Frames before the codec is asked for the first samples: it can give some from three frames on."""
-
-GROWTH = 1.5
-"""Each later piece may be this much longer: a long piece wastes less on its edges, a short one comes sooner."""
-
-MOST_FRAMES = 24
 SLOWEST, FASTEST = 0.5, 2.0
 _GUARD_FACTOR, _GUARD_SECONDS = 2.0, 1.0
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """One utterance: a sentence, or a part of a long one."""
+class Voice:
+    """Codec, language model and text front end, ready to speak. Make one with `Voice.from_pretrained`.
 
-    written: str
-    ids: list[int]
-
-
-class SpeechStream:
-    """Samples of a text as they are made: iterate for float32 chunks [T]; afterwards `cut` and `notes` are complete."""
+    The model is flat (it writes ids one by one) or two-stage (frame by frame); what only one of them can do is said
+    where it is asked of the other.
+    """
 
     def __init__(
         self,
-        voice: Voice,
-        pieces: list[_Piece],
-        speaker: str | None,
-        seed: int,
-        sampling: Sampling,
-        speed: float,
-        notes: list[str],
+        codec: Codec,
+        model: CodecCausalLM | TwoStageModel,
+        tokenizer: Any,
+        settings: VoiceSettings,
+        *,
+        voice_prompt: VoicePrompt | str | os.PathLike[str] | None = None,
     ) -> None:
-        self.sample_rate, self.speaker, self.seed = voice.sample_rate, speaker, seed
-        self.cut = False
-        self.compute_seconds = 0.0
-        self.first_audio_seconds = 0.0
-        self._notes = notes
-        self._chunks = self._run(voice, pieces, sampling, speed)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a person should know, so far."""
-        return tuple(dict.fromkeys(self._notes))
-
-    def __iter__(self) -> SpeechStream:
-        return self
-
-    def __next__(self) -> NDArray[np.float32]:
-        started = time.perf_counter()
-        try:
-            return next(self._chunks)
-        finally:
-            self.compute_seconds += time.perf_counter() - started
-            self.first_audio_seconds = self.first_audio_seconds or self.compute_seconds
-
-    def close(self) -> None:
-        """Stop early."""
-        self._chunks.close()
-
-    def _run(self, voice: Voice, pieces: list[_Piece], sampling: Sampling, speed: float) -> Iterator[Any]:
-        for number, piece in enumerate(pieces):
-            fader = EdgeFader(self.sample_rate)
-            for samples in self._speak(voice, piece, number, sampling, speed):
-                if len(chunk := fader.push(samples)):
-                    yield chunk
-            yield fader.finish()
-            if number + 1 < len(pieces):
-                yield pause(piece.written, self.sample_rate)
-
-    def _speak(self, voice: Voice, piece: _Piece, number: int, sampling: Sampling, speed: float) -> Iterator[Any]:
-        """One utterance, sample for sample what one decode of all its frames gives."""
-        # Independent of one another and of how many sentences there are: sentence i sounds the same in any text.
-        draw_seed, noise_seed = np.random.SeedSequence([self.seed, number]).generate_state(2).tolist()
-        limit = voice.guard_seconds(len(piece.ids), self.speaker, speed)
-        request = Request(
-            ids=piece.ids,
-            seed=draw_seed,
-            max_frames=max(1, math.ceil(limit * voice.codec.config.frame_rate)),
-            text_stride=voice.text_stride(len(piece.ids), self.speaker, speed),
-        )
-        decoder = StreamDecoder(voice.codec, seed=noise_seed, folded=voice.folded)
-        frames: list[torch.Tensor] = []
-        count = 0
-        wanted = float(FIRST_FRAMES)
-        for step in voice.engine.generate([request], sampling):
-            if step.frame is not None:
-                frames.append(step.frame)
-                count += 1
-                if len(frames) >= int(wanted):
-                    yield voice.decode(decoder, frames)
-                    frames, wanted = [], min(wanted * GROWTH, MOST_FRAMES)
-            elif step.end == "cut":
-                self.cut = True
-                seconds = count / voice.codec.config.frame_rate
-                self._notes.append(f"cut after {seconds:.1f} s without an end: {_shorten(piece.written)}")
-        if frames:
-            yield voice.decode(decoder, frames)
-        with torch.inference_mode():
-            yield decoder.flush()[0, 0].float().cpu().numpy()
-
-
-class Voice:
-    """Codec, language model and text front end, ready to speak. Make one with `Voice.from_pretrained`."""
-
-    def __init__(self, codec: Snac, model: CodecCausalLM, tokenizer: Any, settings: VoiceSettings) -> None:
-        check_pair(model.vocabulary, codec)
-        self.codec, self.model, self.tokenizer, self.settings = codec.eval(), model.eval(), tokenizer, settings
-        self.folded = FoldedDecoder(self.codec)  # shared by the streams: folding the weights costs some milliseconds
-        self.engine = Engine(model)
+        self.layout = layout_of(model)
+        self.engine: Engine | None = None
+        """What decodes a flat model; None for a two-stage one."""
+        if isinstance(model, TwoStageModel):
+            check_slots(model.config, self.layout, codec)
+        else:
+            check_pair(model.vocabulary, codec)
+            self.engine = Engine(model)
+        if isinstance(codec, torch.nn.Module):
+            codec.eval()
+        self.codec, self.model, self.tokenizer, self.settings = codec, model.eval(), tokenizer, settings
+        self.reader = TextReader(tokenizer, settings)
+        # Shared by the streams: folding the weights costs some milliseconds.
+        self.folded = FoldedDecoder(codec) if isinstance(codec, Snac) else None
+        self.voice_prompt: VoicePrompt | None = None
+        self.use_prompt(voice_prompt)
 
     @classmethod
-    def from_pretrained(cls, source: str | os.PathLike[str] | None = None, *, device: str = "cpu") -> Voice:
+    def from_pretrained(
+        cls,
+        source: str | os.PathLike[str] | None = None,
+        *,
+        device: str = "cpu",
+        voice_prompt: VoicePrompt | str | os.PathLike[str] | None = None,
+    ) -> Voice:
         """Load a voice.
 
         Args:
             source: voice folder, name of a bundled voice, or hub repository; None is the bundled voice.
             device: where to run, e.g. "cpu" or "cuda".
+            voice_prompt: a file of prompt or prefix tuning, which gives a two-stage voice another voice.
         Raises:
-            ValueError: no such voice, or a folder that is not whole.
+            ValueError: no such voice, a folder that is not whole, a prompt of another model.
         """
-        from transformers import AutoTokenizer
-
         folder = find_voice(source)
         settings = VoiceSettings.load(folder)
-        for part in ("codec", "model"):
-            if not (folder / part).is_dir():
-                raise ValueError(f"{folder} has no folder {part}/: the voice is not whole")
-        codec = Snac.from_pretrained(folder / "codec").to(device)
-        with quiet_loading():
-            model = CodecCausalLM.from_pretrained(folder / "model").to(device)
-        if model.device.type == "cpu":
-            model = model.float()  # half precision is a form of storage here: most CPUs compute it slowly
-        return cls(codec, model, AutoTokenizer.from_pretrained(folder / "model"), settings)
+        return cls(*load_parts(folder, settings, device), settings, voice_prompt=voice_prompt)
+
+    def use_prompt(self, prompt: VoicePrompt | str | os.PathLike[str] | None) -> None:
+        """Speak behind a voice prompt (or its file) from now on; None speaks without.
+
+        Raises:
+            ValueError: no such file, a prompt that was tuned on another model, a flat voice.
+        """
+        if prompt is None:
+            self.voice_prompt = None
+            return
+        where = "the voice prompt" if isinstance(prompt, VoicePrompt) else os.fspath(prompt)
+        if not isinstance(self.model, TwoStageModel):
+            raise ValueError(f"voice {self.name!r} is flat, {where} is for a two-stage voice: name the one it is of")
+        loaded = prompt if isinstance(prompt, VoicePrompt) else VoicePrompt.load(prompt)
+        loaded.check(self.model, where)
+        self.voice_prompt = loaded
 
     @property
     def name(self) -> str:
@@ -176,13 +120,25 @@ class Voice:
 
     @property
     def default_speaker(self) -> str | None:
-        """Who speaks when nobody is asked for."""
+        """Who speaks when nobody is asked for; with a voice prompt, whom that was tuned as."""
+        if self.voice_prompt is not None:
+            return self.voice_prompt.speaker
         return self.settings.default_speaker or next(iter(self.speakers), None)
 
     @property
     def sample_rate(self) -> int:
         """Hz."""
         return int(self.codec.config.sample_rate)
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames a second."""
+        return float(self.codec.config.frame_rate)
+
+    @property
+    def is_parallel(self) -> bool:
+        """Whether text and audio run in parallel positions, so that the pace can be set."""
+        return self.model.config.text_stride is not None
 
     def speak(
         self,
@@ -194,6 +150,8 @@ class Voice:
         top_p: float | None = None,
         top_k: int | None = None,
         speed: float = 1.0,
+        reference: Recording | None = None,
+        reference_text: str | None = None,
     ) -> Audio:
         """Say a text.
 
@@ -201,26 +159,29 @@ class Voice:
             text: any length; sentences are spoken one by one and joined.
             speaker: one of `speakers`; None is the default speaker.
             seed: equal seeds give equal samples.
-            temperature, top_p, top_k: None takes the voice's own; temperature 0 is greedy.
-            speed: 0.5 to 2, above 1 is faster; only for voices with parallel positions.
+            temperature, top_p, top_k: None takes the voice's own; temperature 0 is greedy. A two-stage voice draws all
+                slots with what is given.
+            speed: 0.5 to 2, above 1 is faster; only for voices with parallel positions, flat or two-stage.
+            reference: a recording to speak like, which a two-stage voice hears as an earlier turn: a sound or .snac
+                file, samples [T] at `sample_rate`, or codes.
+            reference_text: what is said in it, word for word.
         Raises:
-            ValueError: empty text, foreign script, unknown speaker or event, a setting out of range.
+            ValueError: empty text, foreign script, unknown speaker or event, a setting out of range, a recording
+                without its text or for a flat voice.
         """
         started = time.perf_counter()
-        stream = self.stream(text, speaker, seed=seed, temperature=temperature, top_p=top_p, top_k=top_k, speed=speed)
-        prepared = time.perf_counter() - started
-        samples = np.concatenate(list(stream))
-        return Audio(
-            samples=samples,
-            sample_rate=self.sample_rate,
-            text=text,
-            speaker=stream.speaker,
+        stream = self.stream(
+            text,
+            speaker,
             seed=seed,
-            cut=stream.cut,
-            notes=stream.notes,
-            compute_seconds=prepared + stream.compute_seconds,
-            first_audio_seconds=prepared + stream.first_audio_seconds,
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            speed=speed,
+            reference=reference,
+            reference_text=reference_text,
         )
+        return stream.collect(text, time.perf_counter() - started)
 
     def stream(
         self,
@@ -232,83 +193,172 @@ class Voice:
         top_p: float | None = None,
         top_k: int | None = None,
         speed: float = 1.0,
+        reference: Recording | None = None,
+        reference_text: str | None = None,
+        chunk_frames: int | None = None,
     ) -> SpeechStream:
         """Say a text piece by piece: the chunks one after the other are what `speak` returns, sample for sample.
 
         Arguments and errors are those of `speak`; errors come at the call, before the first chunk.
+
+        Args:
+            chunk_frames: frames a chunk, 1 for a frame at a time; None begins with few, which come soon, and lets
+                them grow.
         """
-        if seed < 0:
-            raise ValueError(f"seed {seed} is negative; use 0 or more")
-        speaker = self._resolve(speaker)
-        self._check_speed(speed)
-        sampling = self.settings.sampling.override(temperature=temperature, top_p=top_p, top_k=top_k)
-        pieces, notes = self._pieces(text, speaker)
-        return SpeechStream(self, pieces, speaker, seed, sampling, speed, notes)
+        plan = self._planner.text(text, speaker, reference, reference_text)
+        sampling = {"temperature": temperature, "top_p": top_p, "top_k": top_k}
+        return self._begin(plan, sampling, seed, speed, chunk_frames)
 
-    def text_stride(self, num_units: int, speaker: str | None, speed: float = 1.0) -> float | None:
-        """Codec ids a text id when a speaker reads so many; None for models with ordinary positions."""
-        if not self.engine.is_parallel:
+    def converse(
+        self,
+        turns: Sequence[TurnLike],
+        *,
+        seed: int = 0,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        top_k: int | None = None,
+        speed: float = 1.0,
+    ) -> Audio:
+        """Say a dialogue: each turn by its speaker, with a pause between turns.
+
+        A two-stage voice hears the turns before (at most `context_turns` of its settings, and recordings that come
+        first); a flat one speaks each by itself, and a note says so.
+
+        Args:
+            turns: `Turn`, mappings with its fields, or (speaker, text); one with `audio` is a recording, which is heard
+                and not spoken.
+            seed, temperature, top_p, top_k, speed: as in `speak`.
+        Returns:
+            the audio of all turns; `turns` says who speaks when.
+        Raises:
+            ValueError: what `speak` raises, with the turn's number; no turn to speak.
+        """
+        started = time.perf_counter()
+        turns = as_turns(turns)
+        stream = self.stream_turns(turns, seed=seed, temperature=temperature, top_p=top_p, top_k=top_k, speed=speed)
+        text = "\n".join(turn.text for turn in turns if turn.audio is None)
+        return stream.collect(text, time.perf_counter() - started)
+
+    def stream_turns(
+        self,
+        turns: Sequence[TurnLike],
+        *,
+        seed: int = 0,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        top_k: int | None = None,
+        speed: float = 1.0,
+        chunk_frames: int | None = None,
+    ) -> SpeechStream:
+        """Say a dialogue piece by piece; the chunks one after the other are what `converse` returns.
+
+        Arguments and errors are those of `converse` and `stream`; errors come at the call.
+        """
+        plan = self._planner.turns(as_turns(turns))
+        if not isinstance(self.model, TwoStageModel):
+            plan.notes.append(
+                f"voice {self.name!r} is flat: it speaks each turn by itself and does not hear the others"
+            )
+        sampling = {"temperature": temperature, "top_p": top_p, "top_k": top_k}
+        return self._begin(plan, sampling, seed, speed, chunk_frames)
+
+    def text_stride(
+        self, num_units: int, speaker: str | None, speed: float = 1.0, pace: float | None = None
+    ) -> float | None:
+        """Codec ids a text id when a speaker reads so many; None for models with ordinary positions.
+
+        Args:
+            pace: seconds a text id, in place of what the settings say of the speaker.
+        """
+        own = self.model.config.text_stride
+        if own is None:
             return None
-        seconds = self.settings.expected_seconds(num_units, speaker)
+        seconds = self.settings.expected_seconds(num_units, speaker) if pace is None else pace * num_units
         if seconds is None:
-            return float(self.model.config.text_stride) / speed
-        return seconds / num_units * self.codec.config.frame_rate * self.engine.num_slots / speed
+            return float(own) / speed
+        return seconds / num_units * self.frame_rate * self.layout.num_slots / speed
 
-    def guard_seconds(self, num_units: int, speaker: str | None, speed: float = 1.0) -> float:
-        """The most seconds that so many text ids may take: twice what is expected and one more."""
-        seconds = self.settings.expected_seconds(num_units, speaker)
+    def guard_seconds(
+        self, num_units: int, speaker: str | None, speed: float = 1.0, pace: float | None = None
+    ) -> float:
+        """The most seconds that so many text ids may take: twice what is expected and one more; `pace` as above."""
+        seconds = self.settings.expected_seconds(num_units, speaker) if pace is None else pace * num_units
         if seconds is None:
             return self.settings.max_seconds
         return min(_GUARD_FACTOR * seconds / speed + _GUARD_SECONDS, self.settings.max_seconds)
 
-    def decode(self, decoder: StreamDecoder, frames: list[torch.Tensor]) -> NDArray[np.float32]:
-        """Push frames ([S] each) into a streaming decoder: the samples [T] that are final now."""
-        codes = self.model.vocabulary.layout.unflatten(torch.stack(frames)[None].to(self.model.device))
+    def open_decoder(self, seed: int) -> UtteranceDecoder:
+        """A decoder for one utterance, whose noise `seed` names."""
+        return open_decoder(self.codec, seed, self.folded)
+
+    def decode(self, decoder: UtteranceDecoder, frames: list[torch.Tensor]) -> NDArray[np.float32]:
+        """Push frames ([S] each) into a decoder: the samples [T] that are final now."""
+        codes = self.layout.unflatten(torch.stack(frames)[None].to(self.model.device))
         with torch.inference_mode():
             samples: NDArray[np.float32] = decoder.push(codes)[0, 0].float().cpu().numpy()
         return samples
 
-    def _pieces(self, text: str, speaker: str | None) -> tuple[list[_Piece], list[str]]:
-        front = self.settings.text
-        pieces: list[_Piece] = []
-        notes: list[str] = []
-        for sentence in front.split_sentences(text):
-            try:
-                prompt = front.prepare(sentence, speaker)
-            except NothingToSay:
-                notes.append(f"left out, nothing to say: {_shorten(sentence)}")
-                continue
-            notes += prompt.notes
-            ids = list(self.tokenizer(prompt.text)["input_ids"])
-            notes += self._unknown(prompt.text, ids)
-            pieces.append(_Piece(sentence, ids))
-        if not pieces:
-            front.prepare(text, speaker)  # says what is wrong with the whole
-        return pieces, notes
+    # -- the parts ----------------------------------------------------------------------------------------------
 
-    def _unknown(self, prompt: str, ids: list[int]) -> list[str]:
-        unknown = self.tokenizer.unk_token_id
-        if unknown is None or unknown not in ids:
-            return []
-        signs = [
-            c for c in dict.fromkeys(prompt) if unknown in self.tokenizer(c, add_special_tokens=False)["input_ids"]
-        ]
-        return [f"the voice does not know {' '.join(repr(c) for c in signs[:5]) or 'a sign'}: it may be left out"]
+    @property
+    def _planner(self) -> Planner:
+        return Planner(self.reader, self._heard, self.default_speaker)
 
-    def _resolve(self, speaker: str | None) -> str | None:
-        if speaker is None:
-            return self.default_speaker
-        if speaker not in self.speakers:
-            known = ", ".join(self.speakers) or "none, it has a single unnamed speaker"
-            raise ValueError(f"unknown speaker {speaker!r}; this voice has: {known}")
-        return speaker
+    def _begin(
+        self, plan: Plan, sampling: dict[str, Any], seed: int, speed: float, chunk_frames: int | None
+    ) -> SpeechStream:
+        """The stream of what was prepared, after the last checks."""
+        if seed < 0:
+            raise ValueError(f"seed {seed} is negative; use 0 or more")
+        if chunk_frames is not None and chunk_frames < 1:
+            raise ValueError(f"chunk_frames is {chunk_frames}; 1 is a frame at a time, None lets chunks grow")
+        self._check_speed(speed)
+        writer = self._writer(plan.recordings, sampling)
+        for piece in plan.pieces:
+            writer.check(len(piece.ids))
+        return SpeechStream(
+            self,
+            writer,
+            plan.pieces,
+            plan.texts,
+            seed=seed,
+            speed=speed,
+            notes=plan.notes,
+            chunk_frames=chunk_frames,
+        )
+
+    def _writer(self, recordings: list[torch.Tensor], changes: dict[str, Any]) -> Writer:
+        sampling: Sampling = self.settings.sampling.override(**changes)
+        if self.engine is not None:
+            return FlatWriter(self.engine, sampling)
+        assert isinstance(self.model, TwoStageModel)
+        return TwoStageWriter(
+            self.model,
+            sampling,
+            (self.settings.depth_sampling or self.settings.sampling).override(**changes),
+            context_turns=self.settings.context_turns,
+            recordings=recordings,
+            prompt=self.voice_prompt,
+        )
+
+    def _heard(
+        self, recording: Recording, text: str | None, speaker: str | None, notes: list[str]
+    ) -> tuple[torch.Tensor, float]:
+        """A recording as the turn [n, S + 1] that a two-stage model hears, and its pace in seconds a text id."""
+        if not isinstance(self.model, TwoStageModel):
+            raise ValueError(
+                f"voice {self.name!r} cannot speak like a recording: its model is flat and hears no earlier turn; use "
+                "a two-stage voice"
+            )
+        if text is None or not text.strip():
+            raise ValueError("a recording to speak like needs its text, word for word (reference_text)")
+        given = as_frames(recording, self.codec, self.layout)
+        notes += given.notes
+        ids = self.reader.ids(text, speaker, notes)
+        return turn_frames(self.model, ids, given.frames), len(given.frames) / self.frame_rate / len(ids)
 
     def _check_speed(self, speed: float) -> None:
         if not SLOWEST <= speed <= FASTEST:
             raise ValueError(f"speed {speed} is outside {SLOWEST} .. {FASTEST} (1 is the speaker's own pace)")
-        if speed != 1.0 and not self.engine.is_parallel:
+        if speed != 1.0 and not self.is_parallel:
             raise ValueError(f"voice {self.name!r} has no control of its pace: leave speed at 1")
-
-
-def _shorten(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:37] + "...")

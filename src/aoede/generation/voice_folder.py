@@ -1,7 +1,7 @@
 """Voice folders: where they are and what `voice.json` says.
 
 Owns the settings of a voice and the search for a folder: a path, a bundled name, a repository on the model hub. Knows
-nothing of how speech is made. Layout: voice.json, codec/ (Snac), model/ (CodecCausalLM with its tokenizer).
+nothing of how speech is made. Layout: voice.json, codec/, model/ (with its tokenizer).
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
+from aoede.data.conversation.turns import TurnText
 from aoede.data.text import TextFrontEnd
 from aoede.generation.sampling import Sampling
 
 FILE_NAME = "voice.json"
 FORMAT = 1
+Kind = Literal["flat", "two-stage"]
 BUNDLED = Path(__file__).resolve().parent.parent / "voices"
 """Folder of the voices that come with the package."""
 
@@ -51,6 +53,23 @@ class VoiceSettings:
     max_seconds: float = 30.0
     """No sentence is longer than this."""
 
+    kind: Kind = "flat"
+    """What model/ holds: "flat" writes ids one by one (CodecCausalLM), "two-stage" frames (TwoStageModel)."""
+
+    depth_sampling: Sampling | None = None
+    """Of a two-stage voice: how the slots after the first are drawn; None: as `sampling`."""
+
+    turn: TurnText | None = None
+    """Of a two-stage voice: how a turn is written where `text` does not write it (the public CSM's template, say)."""
+
+    context_turns: int | None = None
+    """Of a two-stage voice: the most earlier turns that a turn hears, as many as in training (recordings that come
+    first are not counted); None: as many as the model has room for."""
+
+    reference_speaker: str | None = None
+    """Of a two-stage voice: the name that turns of a cloned voice are written with where none is given; "" is no name,
+    None the default speaker."""
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "speakers", tuple(self.speakers))
         if self.default_speaker is not None and self.default_speaker not in self.speakers:
@@ -60,6 +79,13 @@ class VoiceSettings:
         for speaker, seconds in self.seconds_per_unit.items():
             if not seconds > 0:
                 raise ValueError(f"seconds_per_unit of {speaker!r} is {seconds}; it must be above 0")
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"kind is {self.kind!r}; it is {' or '.join(map(repr, get_args(Kind)))}")
+        if self.context_turns is not None and self.context_turns < 0:
+            raise ValueError(f"context_turns is {self.context_turns}; 0 hears no earlier turn, 3 the last three")
+        for name in ("depth_sampling", "turn", "context_turns", "reference_speaker"):
+            if self.kind == "flat" and getattr(self, name) is not None:
+                raise ValueError(f'{name} is for two-stage voices; leave it out, or write "kind": "two-stage"')
 
     def expected_seconds(self, num_units: int, speaker: str | None) -> float | None:
         """How long so many text ids take; None where nothing is known. A speaker not listed takes the mean pace."""
@@ -101,6 +127,10 @@ class VoiceSettings:
             raise ValueError(f"key {', '.join(missing)} is missing")
         values["text"] = TextFrontEnd.from_dict(values["text"])
         values["sampling"] = Sampling.from_dict(values.get("sampling") or {})
+        if values.get("depth_sampling") is not None:
+            values["depth_sampling"] = Sampling.from_dict(values["depth_sampling"])
+        if values.get("turn") is not None:
+            values["turn"] = TurnText.from_dict(values["turn"])
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,6 +138,7 @@ class VoiceSettings:
         return {
             "format": FORMAT,
             "name": self.name,
+            **self._two_stage(),
             "text": self.text.to_dict(),
             "speakers": list(self.speakers),
             "default_speaker": self.default_speaker,
@@ -115,6 +146,18 @@ class VoiceSettings:
             "seconds_offset": dict(self.seconds_offset),
             "sampling": self.sampling.to_dict(),
             "max_seconds": self.max_seconds,
+        }
+
+    def _two_stage(self) -> dict[str, Any]:
+        """What only two-stage voices have."""
+        if self.kind == "flat":
+            return {}
+        return {
+            "kind": self.kind,
+            "depth_sampling": None if self.depth_sampling is None else self.depth_sampling.to_dict(),
+            "turn": None if self.turn is None else self.turn.to_dict(),
+            "context_turns": self.context_turns,
+            "reference_speaker": self.reference_speaker,
         }
 
     def save(self, folder: str | Path) -> Path:
@@ -157,6 +200,10 @@ def find_voice(source: str | os.PathLike[str] | None = None) -> Path:
     name = os.fspath(source)
     if name in bundled:
         return bundled[name]
+    if folder.is_file():
+        raise ValueError(
+            f"{name} is a file, a voice is a folder; a voice prompt goes beside its voice (--voice-prompt)"
+        )
     if name.count("/") == 1 and not name.startswith((".", "/", "~")) and not folder.suffix:
         return _download(name)
     there = ", ".join(bundled) or "none"
