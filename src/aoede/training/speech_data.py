@@ -92,30 +92,25 @@ class SpeechData:
         return {s: self.tokenizer.convert_tokens_to_ids(speaker_token(self.front_end, s)) for s in self.speakers}
 
     @property
+    def hours(self) -> float:
+        """Of the training clips."""
+        return sum(example.seconds for example in self.train) / 3600
+
+    @property
     def mean_text_stride(self) -> float:
         """Codes a text id, over all training clips."""
         return sum(e.num_codes for e in self.train) / sum(e.num_text for e in self.train)
 
     @property
     def pace(self) -> dict[str, tuple[float, float]]:
-        """Speaker -> (audio seconds a text id, seconds besides): the least-squares line through the training clips.
-
-        Where the line would fall or start below zero (few clips, all of one length), the mean pace and no offset.
-        """
+        """Speaker -> (audio seconds a text id, seconds besides), of the training clips."""
         found: dict[str, tuple[float, float]] = {}
         for speaker in self.speakers:
             own = [example for example in self.train if example.speaker == speaker]
             if not own:
                 continue
-            units = np.array([example.num_text for example in own], dtype=np.float64)
-            seconds = np.array([example.num_codes / self.codes_per_second for example in own])
-            each, offset = float(seconds.sum() / units.sum()), 0.0
-            if units.var() > 0:
-                slope = float(np.cov(units, seconds, bias=True)[0, 1] / units.var())
-                start = float(seconds.mean() - slope * units.mean())
-                if slope > 0 and start > 0:
-                    each, offset = slope, start
-            found[speaker] = (each, offset)
+            units = [example.num_text for example in own]
+            found[speaker] = fit_pace(units, [example.num_codes / self.codes_per_second for example in own])
         return found
 
 
@@ -124,6 +119,20 @@ def pick(examples: Sequence[SpeechExample], count: int) -> list[SpeechExample]:
     larger one. Drawn rather than spaced evenly, since speakers may take turns in the list."""
     order = np.random.default_rng(0).permutation(len(examples))
     return [examples[i] for i in sorted(order[:count].tolist())]
+
+
+def fit_pace(num_text: Sequence[int], audio_seconds: Sequence[float]) -> tuple[float, float]:
+    """Audio seconds a text id, and seconds besides: the least-squares line through clips.
+
+    Where the line would fall or start below zero (few clips, all of one length), the mean pace and no offset.
+    """
+    units, seconds = np.array(num_text, dtype=np.float64), np.array(audio_seconds, dtype=np.float64)
+    if units.var() > 0:
+        slope = float(np.cov(units, seconds, bias=True)[0, 1] / units.var())
+        start = float(seconds.mean() - slope * units.mean())
+        if slope > 0 and start > 0:
+            return slope, start
+    return float(seconds.sum() / units.sum()), 0.0
 
 
 def speaker_token(front_end: TextFrontEnd, speaker: str) -> str:
@@ -157,8 +166,9 @@ def load_speech_data(config: SpeechDataConfig, codec: Snac, base: str | None, ou
     prompts.save()
 
     specials = [*(speaker_token(front_end, speaker) for speaker in speakers), *front_end.events]
-    tokenizer = _load_or_make(
-        out_dir / "tokenizer", base, specials, (prompt for _, prompt in paired["train"]), front_end
+    symbols = SYMBOLS if front_end.phonemes else ""
+    tokenizer = load_or_make_tokenizer(
+        out_dir / "tokenizer", base, specials, (prompt for _, prompt in paired["train"]), symbols
     )
     layout = FrameLayout(config.layout) if config.layout else FrameLayout.depth_first(codec.config.vq_strides)
     if layout.codes_per_frame != codec.config.codes_per_frame:
@@ -221,9 +231,10 @@ def character_tokenizer(prompts: Iterable[str], specials: Sequence[str], symbols
     return PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", unk_token="<unk>")
 
 
-def _load_or_make(
-    folder: Path, base: str | None, specials: Sequence[str], prompts: Iterable[str], front_end: TextFrontEnd
+def load_or_make_tokenizer(
+    folder: Path, base: str | None, specials: Sequence[str], prompts: Iterable[str], symbols: str = ""
 ) -> Any:
+    """The tokenizer a run began with; at its first start the base's with the special tokens, or one of characters."""
     if folder.is_dir():
         tokenizer = AutoTokenizer.from_pretrained(folder)
         missing = [token for token in specials if token not in tokenizer.get_vocab()]
@@ -234,7 +245,7 @@ def _load_or_make(
             )
         return tokenizer
     if base is None:
-        tokenizer = character_tokenizer(prompts, specials, SYMBOLS if front_end.phonemes else "")
+        tokenizer = character_tokenizer(prompts, specials, symbols)
     else:
         tokenizer = AutoTokenizer.from_pretrained(base)
         tokenizer.add_tokens([AddedToken(s, special=True, normalized=False) for s in specials], special_tokens=True)

@@ -38,8 +38,20 @@ from aoede.training.optim import EMA, OptimConfig, Optimizer
 from aoede.training.schedule import ScheduleConfig, factor
 from aoede.training.sharded import parallelise
 from aoede.training.speech import TextStrideConfig
-from aoede.training.speech_data import SpeechDataConfig, load_speech_data
-from aoede.training.two_stage_data import ContextConfig, RowBatches, Rows, UtteranceRows, collate
+from aoede.training.speech_data import SpeechData, SpeechDataConfig, load_speech_data
+from aoede.training.two_stage_conversations import (
+    ConversationData,
+    ConversationDataConfig,
+    load_conversation_data,
+)
+from aoede.training.two_stage_data import (
+    ContextConfig,
+    ConversationRows,
+    RowBatches,
+    Rows,
+    UtteranceRows,
+    collate,
+)
 from aoede.training.two_stage_model import TwoStageModelConfig, build_model
 from aoede.training.voice_folder import VoiceConfig, default_speaker, write_voice
 
@@ -51,9 +63,14 @@ _HEADS = ("slot0_head", "depth_heads")
 class TwoStageRecipe:
     """Everything `aoede train two-stage` takes."""
 
-    data: SpeechDataConfig
     model: TwoStageModelConfig
     loop: LoopConfig
+    data: SpeechDataConfig | None = None
+    """Coded clips, as `aoede train speech` reads them."""
+
+    conversations: ConversationDataConfig | None = None
+    """In place of `data`: conversations that were written down, with their own context and masks."""
+
     optim: OptimConfig = field(default_factory=OptimConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     voice: VoiceConfig = field(default_factory=VoiceConfig)
@@ -108,6 +125,11 @@ class TwoStageRecipe:
                 raise ValueError(f"{name} is {getattr(self, name)}, but must lie in [0, 1): it is a share")
         if not self.depth_loss_weight > 0.0:
             raise ValueError(f"depth_loss_weight is {self.depth_loss_weight}, but must be above 0")
+        if (self.data is None) == (self.conversations is None):
+            raise ValueError("give either data (coded clips) or conversations, and not both")
+        for name, given in (("context", self.context), ("speaker_dropout", self.speaker_dropout)):
+            if given and self.conversations is not None:
+                raise ValueError(f"{name} is for clips (data); conversations say themselves who speaks before whom")
         if self.adapter is not None and self.model.base is None:
             raise ValueError("an adapter stands on a trained model: give model.base, or leave adapter at null")
         if self.adapter is not None and self.ema is not None:
@@ -142,17 +164,23 @@ class TwoStageObjective:
         if recipe.loop.threads is not None:
             torch.set_num_threads(recipe.loop.threads)
         seed = recipe.loop.seed
-        self.codec = Snac.from_pretrained(recipe.data.codec)
+        given = recipe.data or recipe.conversations
+        assert given is not None
+        self.codec = Snac.from_pretrained(given.codec)
         if not distributed.is_main():
             distributed.barrier()  # rank 0 makes prompts and tokenizer, the others find them
-        self.data = load_speech_data(recipe.data, self.codec, recipe.model.folder, Path(out_dir))
+        self.data: SpeechData | ConversationData
+        if isinstance(given, SpeechDataConfig):
+            self.data = load_speech_data(given, self.codec, recipe.model.folder, Path(out_dir))
+        else:
+            self.data = load_conversation_data(given, self.codec, recipe.model, Path(out_dir))
         if distributed.is_main():
             distributed.barrier()
         default_speaker(recipe.voice, self.data)  # a wrong name must not wait until the export
         torch.manual_seed(seed)
         self.model, added = build_model(
             recipe.model,
-            self.data,
+            self.data.vocabulary,
             self.codec,
             text_stride=None if recipe.text_stride is None else self.data.mean_text_stride,
             amortization_ratio=recipe.amortization_ratio,
@@ -169,11 +197,16 @@ class TwoStageObjective:
         config = self.model.config
         self.slots = config.num_slots
         self.stop = torch.tensor(config.stop_frame)
-        self.train_rows: Rows = UtteranceRows(
-            self.data.train, self.data.vocabulary, config.stop_frame, context=recipe.context,
-            speaker_tokens=self.data.speaker_ids, speaker_dropout=recipe.speaker_dropout, seed=seed,
-        )  # fmt: skip
-        self.dev_rows: Rows = UtteranceRows(self.data.dev, self.data.vocabulary, config.stop_frame)
+        self.train_rows: Rows
+        self.dev_rows: Rows
+        if isinstance(self.data, ConversationData):
+            self.train_rows, self.dev_rows = ConversationRows(self.data.train), ConversationRows(self.data.dev)
+        else:
+            self.train_rows = UtteranceRows(
+                self.data.train, self.data.vocabulary, config.stop_frame, context=recipe.context,
+                speaker_tokens=self.data.speaker_ids, speaker_dropout=recipe.speaker_dropout, seed=seed,
+            )  # fmt: skip
+            self.dev_rows = UtteranceRows(self.data.dev, self.data.vocabulary, config.stop_frame)
         self.batches = RowBatches(self.train_rows, recipe.frames_per_batch, seed=seed)
         dev = RowBatches(self.dev_rows, recipe.frames_per_batch, spread=0.0)
         self.dev = [[self.dev_rows.row(0, i) for i in indices.tolist()] for indices in dev.epoch(0)]
@@ -187,15 +220,14 @@ class TwoStageObjective:
         whole, inner, depth = (sum(p.numel() for p in m.parameters()) / 1e6 for m in (self.model, *stages))
         moving = sum(p.numel() for p in self.model.parameters() if p.requires_grad) / 1e6
         trained = f", {moving:.2f} M of them trained" if self.adapted is not None else ""
-        hours = sum(example.seconds for example in self.data.train) / 3600
         steps = len(self.batches.epoch(0)) / self.recipe.accumulate
         frames = sum(self.train_rows.lengths(0))
         return [
             *self.data.report,
             f"model: {whole:.1f} M parameters{trained} (backbone {inner:.1f}, depth decoder {depth:.1f}, rows of codes "
             f"and text {whole - inner - depth:.1f}), frames {self.data.vocabulary.layout} on {self.device}",
-            f"an epoch: {hours:.2f} h, {frames:,} frames, {steps:.0f} steps; {self.recipe.loop.steps:,} steps are "
-            f"{self.recipe.loop.steps / steps:.1f} epochs",
+            f"an epoch: {self.data.hours:.2f} h, {frames:,} frames, {steps:.0f} steps; "
+            f"{self.recipe.loop.steps:,} steps are {self.recipe.loop.steps / steps:.1f} epochs",
         ]
 
     def train_step(self, step: int) -> dict[str, float]:
@@ -318,15 +350,18 @@ class TwoStageObjective:
     def export(self, directory: Path) -> None:
         """Write the voice folder (the averaged weights where there are any; an adapter merged, and by itself in
         `adapter/`)."""
-        context = self.recipe.context
+        turns = 0 if self.recipe.context is None else self.recipe.context.turns
+        more: dict[str, Any] = {"reference_speaker": "" if self.recipe.speaker_dropout > 0.0 else None}
+        if isinstance(self.data, ConversationData):
+            turns = max(len(talk.messages) for talk in self.data.train.conversations) - 1
+            more["turn"] = self.data.turn
         model = self.model
         if self.adapted is not None:
             model = merge_two_stage_adapter(copy.deepcopy(self.adapted))  # a copy: the adapter goes on training
         with self.ema.applied(self.model) if self.ema is not None else nullcontext():
             write_voice(
                 directory, self.recipe.voice, model, self.codec, self.data, kind="two-stage",
-                context_turns=0 if context is None else context.turns,
-                reference_speaker="" if self.recipe.speaker_dropout > 0.0 else None,
+                context_turns=turns, **more,
             )  # fmt: skip
             if self.adapted is not None:
                 save_two_stage_adapter(self.adapted, directory / "adapter")

@@ -13,8 +13,8 @@ import torch
 from aoede.codec import Snac
 from aoede.models import TwoStageConfig, TwoStageModel
 from aoede.models.two_stage.adapters import add_text_rows
+from aoede.tokens import CodecVocabulary
 from aoede.training.scratch import ScratchConfig, architecture
-from aoede.training.speech_data import SpeechData
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,25 +55,26 @@ class TwoStageModelConfig:
 
 
 def build_model(
-    config: TwoStageModelConfig, data: SpeechData, codec: Snac, **settings: Any
+    config: TwoStageModelConfig, vocabulary: CodecVocabulary, codec: Snac, **settings: Any
 ) -> tuple[TwoStageModel, range]:
     """The model a recipe asks for, with the rows of the data's tokenizer and the codec's codes.
 
     Args:
+        vocabulary: of the data: its layout, and how many text ids there are.
         settings: fields of `TwoStageConfig` that training decides (amortization_ratio, text_stride, ...).
     Returns:
         the model, and the text ids that were added to a folder's for new names.
     Raises:
         ValueError: a folder whose slots are not those of the codec.
     """
-    layout = data.vocabulary.layout
+    layout = vocabulary.layout
     sizes = [codec.config.codebook_size] * layout.num_slots
     if config.scratch is not None:
         made = TwoStageConfig(
             backbone=architecture(config.scratch.backbone, 1),
             depth_decoder=architecture(config.scratch.depth_decoder, 1),
             slot_sizes=sizes,
-            text_vocab_size=data.vocabulary.text_size,
+            text_vocab_size=vocabulary.text_size,
             stop=config.scratch.stop,
             layout=str(layout),
             codec_fingerprint=codec.fingerprint(),
@@ -97,8 +98,8 @@ def build_model(
             f"{config.base} writes codes of codec {there.codec_fingerprint}, data.codec is {codec.fingerprint()}"
         )
     added = range(0)
-    if data.vocabulary.text_size > there.text_vocab_size:
-        added = add_text_rows(model, data.vocabulary.text_size)
+    if vocabulary.text_size > there.text_vocab_size:
+        added = add_text_rows(model, vocabulary.text_size)
     for name, value in settings.items():
         setattr(there, name, value)
     model.backbone.set_attn_implementation(config.attention)

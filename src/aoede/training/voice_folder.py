@@ -9,14 +9,14 @@ import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from transformers import PreTrainedModel
 
 from aoede.codec import Snac
+from aoede.data.text import TextFrontEnd
 from aoede.generation import Sampling, VoiceSettings
-from aoede.training.speech_data import SpeechData
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +43,24 @@ class VoiceConfig:
     """Of the language model's weights in the folder."""
 
 
+class VoiceData(Protocol):
+    """What a voice folder says of the data that a model was trained on."""
+
+    @property
+    def tokenizer(self) -> Any: ...
+
+    @property
+    def front_end(self) -> TextFrontEnd: ...
+
+    @property
+    def speakers(self) -> tuple[str, ...]: ...
+
+    @property
+    def pace(self) -> dict[str, tuple[float, float]]: ...
+
+
 def write_voice(
-    directory: Path, config: VoiceConfig, model: PreTrainedModel, codec: Snac, data: SpeechData, **settings: Any
+    directory: Path, config: VoiceConfig, model: PreTrainedModel, codec: Snac, data: VoiceData, **settings: Any
 ) -> None:
     """Write `voice.json`, `codec/` and `model/` (weights, tokenizer, augmented.yaml); an older folder is replaced.
 
@@ -84,7 +100,7 @@ def write_voice(
         os.rename(temporary, directory)
 
 
-def default_speaker(config: VoiceConfig, data: SpeechData) -> str:
+def default_speaker(config: VoiceConfig, data: VoiceData) -> str:
     """The speaker of a text that names none; a ValueError where the voice does not offer, or the data lacks, a name."""
     for speaker in config.speakers or ():
         if speaker not in data.speakers:
