@@ -9,10 +9,10 @@ temperature 0.9 of the 50 best instead). Milliseconds are medians over the frame
 take turns; reading the prompt is not counted. RTF: seconds of computing a second of sound, at 12.5 frames a second, all
 rows at once; frames a second are those of all rows. --compile adds ours and transformers' compiled (static caches).
 
-Training: seconds a step (forward and backward, then with AdamW) and the peak of memory over what weights, gradients and AdamW's
-moments take, with the depth decoder on one of so many frames; transformers gets the same frames, by its labels. Each
-in a process of its own. --clock cpu counts the process's CPU time, for a machine that others use too (take one thread
-then).
+Training: seconds a step (forward and backward, then with AdamW) and the peak of memory over what weights, gradients and
+AdamW's moments take, with the depth decoder on one of so many frames; transformers gets the same frames, by its labels.
+Each in a process of its own. --clock cpu counts the process's CPU time, for a machine that others use too (take one
+thread then).
 """
 
 from __future__ import annotations
