@@ -248,7 +248,6 @@ def _older(stage: dict[str, Any], text_rows: int) -> dict[str, Any]:
 
 def _token_ids(text_rows: int, rows: int) -> dict[str, int | None]:
     """Ids of CSM's processor where they exist; a smaller table has none of them."""
-    defaults = CsmConfig()
     names = ("pad_token_id", "bos_token_id", "audio_token_id", "audio_eos_token_id")
-    found = {name: value if (value := getattr(defaults, name)) < text_rows else None for name in names}
+    found = {name: value if (value := getattr(CsmConfig, name)) < text_rows else None for name in names}
     return {**found, "codebook_pad_token_id": rows - 1, "codebook_eos_token_id": 0}
