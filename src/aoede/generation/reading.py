@@ -44,7 +44,7 @@ class TextReader:
         if turn is not None and turn.front_end is None:
             if not any(c.isalnum() for c in text):
                 raise NothingToSay(f"nothing to say in {shorten(text)}: it holds no letters or digits; add a word")
-            return turn.ids(speaker or "0", text, self.tokenizer)
+            return turn.ids(speaker or "", text, self.tokenizer)
         front = self.settings.text if turn is None or turn.front_end is None else turn.front_end
         prompt = front.prepare(text, speaker)
         notes += prompt.notes

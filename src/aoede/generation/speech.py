@@ -354,6 +354,8 @@ class Voice:
             raise ValueError("a recording to speak like needs its text, word for word (reference_text)")
         given = as_frames(recording, self.codec, self.layout)
         notes += given.notes
+        if self.settings.context_turns == 0:
+            notes.append(f"voice {self.name!r} was trained without earlier turns: it may not follow the recording")
         ids = self.reader.ids(text, speaker, notes)
         return turn_frames(self.model, ids, given.frames), len(given.frames) / self.frame_rate / len(ids)
 
