@@ -272,7 +272,7 @@ class TwoStageObjective:
     def evaluate(self, step: int) -> dict[str, float]:
         """Loss of a code (the stop frames apart), of each stage and level, on the evaluation split at its exact pace;
         the label-shift check on its first batch."""
-        self.model.eval()
+        self.model.train(False)
         sums: dict[str, float] = {}
         counts: dict[str, int] = {}
 

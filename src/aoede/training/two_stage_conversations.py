@@ -145,6 +145,7 @@ def load_conversation_data(
 
 def _stop_frame(model: TwoStageModelConfig, sizes: list[int]) -> list[int]:
     if model.scratch is None:
+        assert model.folder is not None
         return list(AutoConfig.from_pretrained(model.folder).stop_frame)
     return [0] * len(sizes) if model.scratch.stop == "zeros" else [sizes[0], *[-1] * (len(sizes) - 1)]
 

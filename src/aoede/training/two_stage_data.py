@@ -150,7 +150,8 @@ class UtteranceRows:
         if context.speaker == "any":
             others = range(len(self))
         count = int(generator.integers(1, context.turns + 1))
-        chosen, room = [], context.max_frames - self._own[index]
+        chosen: list[int] = []
+        room = context.max_frames - self._own[index]
         for place in generator.choice(len(others), min(len(others), count + 1), replace=False).tolist():
             other = others[place]
             if other != index and len(chosen) < count and self._own[other] <= room:

@@ -159,7 +159,7 @@ def coded_recordings(recordings: str | Path, codec: Snac, left_out: LeftOut) -> 
 def learn(model: TwoStageModel, rows: Sequence[EncodedConversation], config: VoicePromptConfig) -> LearntVoice:
     """Train columns on rows of one voice. The model stands still: it is put into eval mode, and its weights need no
     gradient afterwards."""
-    model.eval().requires_grad_(False)
+    model.train(False).requires_grad_(False)
     order = np.random.default_rng(config.seed).permutation(len(rows)).tolist()
     count = max(1, round(config.held_back * len(rows))) if config.held_back > 0.0 and len(rows) >= 3 else 0
     judged = [rows[i] for i in order[:count]] or list(rows)

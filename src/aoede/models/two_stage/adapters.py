@@ -106,7 +106,7 @@ def adapt_two_stage(
     )
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), quiet_peft():
         torch.manual_seed(seed)
-        adapted = get_peft_model(model, peft_config)
+        adapted: Any = get_peft_model(model, peft_config)
     adapted.aoede_config = config
     return adapted
 
@@ -165,7 +165,7 @@ def load_two_stage_adapter(model: TwoStageModel, folder: str | os.PathLike[str],
     if described["text_rows"] > model.config.text_vocab_size:
         add_text_rows(model, described["text_rows"])
     with quiet_peft():
-        adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
+        adapted: Any = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
     adapted.aoede_config = TwoStageAdapterConfig(**described["config"])
     return adapted
 

@@ -42,7 +42,8 @@ class VoicePrefix(nn.Module):
             raise ValueError(f"kind is {kind!r}; it is 'prompt' (vectors) or 'prefix' (keys and values)")
         if length < 1:
             raise ValueError(f"length is {length}; a prefix has 1 column or more")
-        present = entries(frames[None], None, model.config)
+        config: Any = model.config
+        present = entries(frames[None], None, config)
         places = present[0, :, :-1].any(-1).nonzero()[:, 0]
         if len(places) == 0:
             raise ValueError("the frames to begin with have no audio")
@@ -51,7 +52,7 @@ class VoicePrefix(nn.Module):
             return cls(vectors=model.embed(frames[None], present)[0, at])
         cache: Any = model(frames[None], use_cache=True, return_logits=False).past_key_values
         layers = [layer for layer in cache.layers if getattr(layer, "keys", None) is not None]
-        if len(layers) != model.config.num_hidden_layers:
+        if len(layers) != config.num_hidden_layers:
             raise ValueError("prefix tuning needs keys and values in every backbone layer; take kind='prompt'")
         return cls(pairs=[(layer.keys[:, :, at], layer.values[:, :, at]) for layer in layers])
 
