@@ -173,7 +173,7 @@ class OpenVinoRuntime:
                 # OpenVINO traces the graph, which torch deprecates; shapes that the trace takes for constants are
                 # those of layers, and a test compares every length with the network.
                 warnings.filterwarnings("ignore", category=DeprecationWarning)
-                warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+                warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
                 self.models[half] = openvino.convert_model(graph.eval(), example_input=examples)
         size = sum(parameter.numel() for parameter in codec.parameters()) * 2  # bytes a half, roughly
         self.limit = max(4, self.MEMORY // size)
