@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .batches import encode_shard
-from .codes import REPORT, CodedClip, CodesInfo, load_codes, read_shard_metadata, write_shard
-from .holding import clear_leftovers, holding
+from .codes import PATTERN, REPORT, CodedClip, CodesInfo, load_codes, read_shard_metadata, write_shard
+from .holding import clear_leftovers, hold_to_plan, holding
 from .manifest import Clip
-from .saving import replacing
+from .saving import write_json
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -134,7 +134,7 @@ def prepare(
                     shard = encode_shard(part, codec, batch_seconds=batch_seconds, workers=number, done=bar.update)
                     write_shard(path, shard.coded, info, shard.report())
         report = _report(paths, len(clips))
-        _write_json(folder / REPORT, report)
+        write_json(folder / REPORT, report)
     codes_per_shard = {row["file"]: row["codes"] for row in report["shards"]}
     return PrepareSummary(
         folder=os.fspath(out),
@@ -159,13 +159,6 @@ def _hold_to_plan(folder: Path, clips: Sequence[Clip], info: CodesInfo, shard_cl
         "shard_clips": shard_clips,
         "batch_seconds": batch_seconds,
     }
-    path = folder / PLAN
-    if not path.exists():
-        if any(folder.glob("codes-*.parquet")):
-            raise ValueError(f"{folder}: holds codes that no run of `aoede prepare` began; give another folder")
-        _write_json(path, plan)
-        return
-    before = json.loads(path.read_text(encoding="utf-8"))
     words = {
         "codec_fingerprint": "another codec",
         "num_clips": "another number of clips",
@@ -173,12 +166,8 @@ def _hold_to_plan(folder: Path, clips: Sequence[Clip], info: CodesInfo, shard_cl
         "shard_clips": "another --shard-clips",
         "batch_seconds": "another --batch-seconds",
     }
-    for key, what in words.items():
-        if before.get(key) != plan[key]:
-            raise ValueError(
-                f"{folder}: was begun with {what}: {key} was {before.get(key)} and is {plan[key]}; "
-                "give another folder, or delete this one to begin anew"
-            )
+    is_other = any(folder.glob(PATTERN))
+    hold_to_plan(folder / PLAN, plan, words, "codes that no run of `aoede prepare` began" if is_other else "")
 
 
 def _digest(clips: Sequence[Clip]) -> str:
@@ -212,11 +201,6 @@ def _report(paths: Sequence[Path], num_clips: int) -> dict[str, Any]:
         "notes": [row for _, part in parts for row in part["notes"]],
         "shards": shards,
     }
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 @contextlib.contextmanager

@@ -1,15 +1,18 @@
 """Sound files out: wav, flac, ogg, mp3, opus, whole or block by block, and files that appear only when complete.
 
-Owns the choice of format by suffix, the sample rates that MP3 and Opus allow, and the atomic write used by every file
-of this room. Knows nothing of codes.
+Owns the choice of format by suffix, the sample rates that MP3 and Opus allow, and the atomic write and the checksum
+used by every file of this room. Knows nothing of codes.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile  # type: ignore[import-untyped]
@@ -74,6 +77,18 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike[str], values: Mapping[str, Any]) -> None:
+    """Write JSON that a person can read, atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's content, in hex."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 class AudioWriter:

@@ -5,7 +5,6 @@ Owns the check that codes are whole frames of a codec, and the shards' writing. 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 
 from ..codes import REPORT, CodedClip, CodesInfo, read_shard_metadata, write_shard
 from ..manifest import Clip
-from ..saving import replacing
+from ..saving import write_json
 from .messages import Sound
 from .sounds import Codes, SoundCodes
 
@@ -62,8 +61,7 @@ def copy_given(
             for path, one in zip(paths, parts, strict=True)
         ],
     }
-    with replacing(folder / REPORT) as temporary:
-        temporary.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(folder / REPORT, report)
     return wrong
 
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from ..codefile import is_code_file
 from ..codes import REPORT, CodesInfo, clip_seconds
 from ..encode import prepare
-from ..holding import clear_leftovers, holding
+from ..holding import clear_leftovers, hold_to_plan, holding
 from ..manifest import Clip
-from ..saving import replacing
+from ..saving import replacing, write_json
 from .given import copy_given
 from .messages import Conversation, Sound
 from .parsing import ConversationError
@@ -147,7 +147,7 @@ def prepare_conversations(
             "sounds": len(set(heard)),
             "seconds": sum(seconds[place] for place in heard),
         }
-        _write_json(folder / REPORT, {"format": 1, **values, "rejected": rejected})
+        write_json(folder / REPORT, {"format": 1, **values, "rejected": rejected})
     reasons = tuple(row["reason"] for row in rejected)
     return ConversationSummary(
         folder=os.fspath(out), rejected=reasons, work_seconds=time.perf_counter() - started, **values
@@ -173,25 +173,14 @@ def _hold_to_plan(
         "num_conversations": len(conversations),
         "conversations": digest.hexdigest()[:16],
     }
-    path = folder / PLAN
-    if not path.exists():
-        if any(not path.match(".*.tmp") for path in folder.iterdir()):
-            raise ValueError(f"{folder}: holds something that this command did not make; give another folder")
-        _write_json(path, plan)
-        return
-    before = json.loads(path.read_text(encoding="utf-8"))
     words = {
         "kind": "something else than conversations",
         "codec_fingerprint": "another codec",
         "num_conversations": "another number of conversations",
         "conversations": "other conversations",
     }
-    for key, what in words.items():
-        if before.get(key) != plan[key]:
-            raise ValueError(
-                f"{folder}: was begun with {what}: {key} was {before.get(key)} and is {plan[key]}; "
-                "give another folder, or delete this one to begin anew"
-            )
+    is_other = any(not entry.match(".*.tmp") for entry in folder.iterdir())
+    hold_to_plan(folder / PLAN, plan, words, "something that this command did not make" if is_other else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,8 +240,3 @@ def _place(sound: Sound) -> Place:
 
 def _row(where: str, name: str, reason: str) -> dict[str, str]:
     return {"where": where, "id": name, "reason": reason}
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..cleaning import load_judges, write_report
-from ..codes import CodesInfo, read_shard_metadata
+from ..codes import REPORT, CodesInfo, read_shard_metadata
 from ..holding import clear_leftovers, holding
 from ..inspection import bundled_codec, open_codec
 from ..manifest import Clip
 from ..workers import cores
 from .config import AUGMENTED, CorpusConfig, SourceConfig
-from .folder import REPORT, SourceInfo, source_rows
+from .folder import SourceInfo, source_rows
 from .journal import Journal
 from .local import run_here, run_local
 from .plan import hold_to_plan, plan_of, recordings_plan, texts_plan

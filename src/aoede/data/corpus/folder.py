@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from ..codes import REPORT
+from ..saving import file_sha256
 from .config import AUGMENTED, Kind
-from .journal import file_sha256, read_checksums
+from .journal import read_checksums
 from .plan import read_plan
 from .texts import TEXT_PATTERN, TextDocument, read_text_shard
-
-REPORT = "report.json"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..saving import replacing
+from ..saving import replacing, write_json
 
 CHECKSUMS = "checksums.json"
 JOURNAL = ".journal.jsonl"
@@ -97,15 +97,3 @@ def read_checksums(folder: Path) -> dict[str, dict[str, Any]]:
         return dict(values["files"])
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{path}: damaged; delete it and start the same `aoede prepare` again") from None
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's content, in hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write JSON that a person can read, atomically."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..codes import CodesInfo
+from ..codes import REPORT, CodesInfo
 from ..manifest import Clip
+from ..saving import write_json
 from ..strict import to_dict
 from .config import CorpusConfig, SourceConfig
-from .journal import write_json
 from .sources import clips_digest, place_size
 from .texts import TextSurvey
 
@@ -77,7 +77,7 @@ def hold_to_plan(folder: Path, plan: Mapping[str, Any]) -> None:
     before = read_plan(folder)
     _compare(folder, before, plan)
     if before != plan:
-        (folder / "report.json").unlink(missing_ok=True)  # it would call the folder finished
+        (folder / REPORT).unlink(missing_ok=True)  # it would call the folder finished
         write_json(path, plan)
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ..audio import duration_words
-from ..codes import read_shard_metadata
-from .folder import REPORT, SourceInfo, source_rows
-from .journal import write_json
+from ..codes import REPORT, read_shard_metadata
+from ..saving import write_json
+from .folder import SourceInfo, source_rows
 from .texts import TEXT_PATTERN, TextSurvey
 
 

@@ -6,7 +6,6 @@ Owns the four files of a prefix and how they are checked against each other, and
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from aoede.tokens import CodecVocabulary
 
-from ..saving import replacing
+from ..saving import file_sha256, write_json
 from .index import IndexedFile
 from .settings import read_settings
 
@@ -77,9 +76,7 @@ class PackedInfo:
     format: int = 1
 
     def save(self, path: Path) -> None:
-        with replacing(path) as temporary:
-            text = json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
-            temporary.write_text(text, encoding="utf-8")
+        write_json(path, asdict(self))
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -187,8 +184,7 @@ class PackedDataset:
         """
         for suffix in PARTS:
             path = self._path(suffix)
-            with open(path, "rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+            found = file_sha256(path)
             if found != self.info.sha256[suffix]:
                 raise ValueError(f"{path}: its SHA-256 is {found[:16]}..., but {self.info.sha256[suffix][:16]}... was "
                                  "written; restore it, or delete the source's files and pack it again")  # fmt: skip

@@ -23,7 +23,7 @@ import yaml
 from tqdm import tqdm
 
 from ..holding import clear_leftovers, holding
-from ..saving import replacing
+from ..saving import file_sha256, replacing
 from .dataset import PARTS, PackedDataset, PackedInfo
 from .documents import DocumentMaker
 from .index import IndexedWriter, dtype_for
@@ -181,7 +181,7 @@ def _pack_source(source: PackSource, maker: DocumentMaker, folder: Path, content
         digests = {
             ".bin": writer.bin_sha256,
             ".idx": writer.write_index(paths[".idx"]),
-            ".documents.parquet": _file_digest(paths[".documents.parquet"]),
+            ".documents.parquet": file_sha256(paths[".documents.parquet"]),
         }
     return PackedInfo(
         source=source.name,
@@ -216,8 +216,3 @@ def _save_tokenizer(tokenizer: TextTokenizer, folder: Path) -> None:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _file_digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
