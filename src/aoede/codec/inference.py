@@ -149,7 +149,8 @@ class PreparedCodec:
     def _decode(self, codes: Sequence[Tensor], noise: NoiseSource) -> Tensor:
         config, hop = self.config, self.config.hop_length
         latents = codes[0].shape[1] * config.vq_strides[0]
-        pieces = []
+        # Pieces go where they belong: joined at the end, an hour would be held twice.
+        out = torch.empty(len(codes[0]), 1, latents * hop, device=codes[0].device)
         for first, last in self._cuts(latents):
             low, high = latents_needed(config, first * hop, last * hop - 1)
             multiple = config.latents_multiple
@@ -160,8 +161,8 @@ class PreparedCodec:
                 for level, stride in zip(codes, config.vq_strides, strict=True)
             ]
             audio = self._runtime.decode(window, noise, start)
-            pieces.append(audio[..., (first - start) * hop : (last - start) * hop])
-        return torch.cat(pieces, dim=-1)
+            out[..., first * hop : last * hop] = audio[..., (first - start) * hop : (last - start) * hop]
+        return out
 
     def _cuts(self, latents: int) -> Iterator[tuple[int, int]]:
         """First and last latent of each piece."""

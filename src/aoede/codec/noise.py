@@ -62,17 +62,13 @@ _BLOCK = 1 << 14
 def _block(seed: int, layer: int, index: int, device: torch.device | None) -> Tensor:
     """Samples `index * _BLOCK ..` of a track. Kept (16 MB at most): most calls ask for the beginning of the same seed's
     tracks, or go on where they were, and drawing costs a tenth of a fast decoder's time."""
-    start = index * _BLOCK
+    first = index * _BLOCK // 4
     with torch.inference_mode(False), torch.no_grad():  # kept for calls that record gradients too
-        return _drawn(seed, layer, start, device)
-
-
-def _drawn(seed: int, layer: int, start: int, device: torch.device | None) -> Tensor:
-    words = philox(torch.arange(start // 4, (start + _BLOCK) // 4, device=device), key=seed, stream=layer)
-    uniform = (words.double() + 0.5) / 2.0**32
-    radius = torch.sqrt(-2.0 * torch.log(uniform[:, :2]))
-    angle = (2.0 * math.pi) * uniform[:, 2:]
-    return torch.cat((radius * torch.cos(angle), radius * torch.sin(angle)), dim=-1).float().reshape(-1)
+        words = philox(torch.arange(first, first + _BLOCK // 4, device=device), key=seed, stream=layer)
+        uniform = (words.double() + 0.5) / 2.0**32
+        radius = torch.sqrt(-2.0 * torch.log(uniform[:, :2]))
+        angle = (2.0 * math.pi) * uniform[:, 2:]
+        return torch.cat((radius * torch.cos(angle), radius * torch.sin(angle)), dim=-1).float().reshape(-1)
 
 
 @dataclass(frozen=True)

@@ -157,6 +157,6 @@ def fixed_shapes(config: SnacConfig, half: Half, units: int) -> dict[str, list[i
     if half == "decoder":
         shapes |= {f"codes_{level}": [1, latents // stride] for level, stride in enumerate(config.vq_strides)}
         if config.noise:
-            strides = list(accumulate(config.decoder_rates, mul))
+            strides = rates(config, "decoder")[1:]
             shapes |= {f"noise_{layer}": [1, 1, latents * stride] for layer, stride in enumerate(strides)}
     return shapes | {f"mask_{place}": [1, 1, latents * steps] for place, steps in enumerate(rates(config, half))}

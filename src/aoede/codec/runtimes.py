@@ -128,18 +128,28 @@ class OnnxRuntime:
         options.intra_op_num_threads = torch.get_num_threads()
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        graphs = _Graphs(codec)
-        with graphs:
+        self.hops = codec.config.vq_strides[0]
+        self.strides = noise_strides(codec) if codec.config.noise else []
+        self.like = codec.quantizer.levels[0].codebook.weight.detach().new_zeros(0)
+        with tempfile.TemporaryDirectory(prefix="aoede-graphs-") as folder:
             self.encoder, self.decoder = (
-                onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"]) for path in graphs.paths
+                onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+                for path in (
+                    export_encoder(codec, Path(folder) / "encoder.onnx"),
+                    export_decoder(codec, Path(folder) / "decoder.onnx"),
+                )
             )
-        self.graphs = graphs
 
     def encode(self, audio: Tensor) -> list[Tensor]:
         return [torch.from_numpy(level) for level in self.encoder.run(None, {"audio": audio.numpy()})]
 
     def decode(self, codes: Sequence[Tensor], noise: NoiseSource, start: int) -> Tensor:
-        feed = {name: value.numpy() for name, value in self.graphs.inputs(codes, noise, start).items()}
+        feed = {f"codes_{level}": values.contiguous().numpy() for level, values in enumerate(codes)}
+        batch, latents = len(codes[0]), codes[0].shape[1] * self.hops
+        tracks = draw_tracks(self.strides, self.like.new_zeros(batch, 1, latents), noise, start)
+        for layer, stride in enumerate(self.strides):
+            track = tracks[layer] if tracks else self.like.new_zeros(1, 1, latents * stride)  # noise off: n * W x is 0
+            feed[f"noise_{layer}"] = track.expand(batch, -1, -1).contiguous().numpy()
         return torch.from_numpy(self.decoder.run(None, feed)[0])
 
 
@@ -223,38 +233,6 @@ class OpenVinoRuntime:
         feed = example_inputs(self.config, half, units)
         feed |= {f"mask_{i}": mask for i, mask in enumerate(masks(self.config, half, latents, units))}
         return self.compiled[key], feed
-
-
-class _Graphs:
-    """Exported graphs, on disk as long as the `with` lasts, and what has to be fed to the decoder's."""
-
-    def __init__(self, codec: Snac) -> None:
-        self.codec, self.levels = codec, codec.config.num_codebooks
-        self.hops = codec.config.vq_strides[0]
-        self.strides = noise_strides(codec) if codec.config.noise else []
-        self.like = codec.quantizer.levels[0].codebook.weight.detach().new_zeros(0)
-        self._folder = tempfile.TemporaryDirectory(prefix="aoede-graphs-")
-        self.paths: list[str] = []
-
-    def __enter__(self) -> _Graphs:
-        folder = Path(self._folder.name)
-        made = [export_encoder(self.codec, folder / "encoder.onnx")]
-        made.append(export_decoder(self.codec, folder / "decoder.onnx"))
-        self.paths = [str(path) for path in made]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._folder.cleanup()
-        del self.codec
-
-    def inputs(self, codes: Sequence[Tensor], noise: NoiseSource, start: int) -> dict[str, Tensor]:
-        feed = {f"codes_{level}": values.contiguous() for level, values in enumerate(codes)}
-        batch, latents = len(codes[0]), codes[0].shape[1] * self.hops
-        tracks = draw_tracks(self.strides, self.like.new_zeros(batch, 1, latents), noise, start)
-        for layer, stride in enumerate(self.strides):
-            track = tracks[layer] if tracks else self.like.new_zeros(1, 1, latents * stride)  # noise off: n * W x is 0
-            feed[f"noise_{layer}"] = track.expand(batch, -1, -1).contiguous()
-        return feed
 
 
 def draw_tracks(strides: Sequence[int], latents: Tensor, noise: NoiseSource, start: int) -> list[Tensor]:
