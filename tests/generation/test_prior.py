@@ -6,11 +6,10 @@ import soundfile
 import torch
 
 from aoede.cli.main import main
-from aoede.codec import Snac, SnacConfig
 from aoede.data import CodeFile, CodesInfo
 from aoede.generation import Prior, TokenBudget
 from aoede.generation.given import as_frames
-from tests.generation.tiny_voice import make_model
+from tests.generation.tiny_voice import make_model, make_windowed_codec
 
 GREEDY = {"temperature": 0.0}
 
@@ -184,13 +183,7 @@ def test_text_may_stand_before_the_sound(prior):
 
 
 def test_a_codec_that_attends_in_windows_needs_no_whole_window():
-    torch.manual_seed(0)
-    codec = Snac(
-        SnacConfig(
-            sample_rate=8000, encoder_dim=16, encoder_rates=(2, 4), decoder_dim=64, decoder_rates=(4, 2),
-            vq_strides=(4, 2, 1), codebook_size=64, codebook_dim=4, attn_window_size=8,
-        )
-    ).eval()  # fmt: skip
+    codec = make_windowed_codec()
     prior = Prior(make_model(60), codec)
     frame_seconds = codec.config.frame_length / 8000
     audio = prior.audio(3 * frame_seconds, min_seconds=3 * frame_seconds)  # a window holds 2 frames

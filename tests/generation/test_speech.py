@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import soundfile
 
 from aoede.generation import Audio, Voice, VoiceSettings, bundled_voices, find_voice
 from aoede.generation.joining import EdgeFader, pause
+from tests.generation.tiny_voice import make_windowed_codec
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,15 @@ def test_a_stream_starts_before_the_sentence_is_done(voice):
     early = stream.compute_seconds
     list(stream)
     assert len(first) > 0 and early < stream.compute_seconds
+
+
+def test_a_codec_that_attends_in_windows_needs_no_whole_window(voice):
+    codec = make_windowed_codec()
+    windowed = Voice(codec, voice.model, voice.tokenizer, replace(voice.settings, max_seconds=0.027))
+    frames = 7  # of 4 ms: the guard cuts after 0.027 s, and a window holds 2
+    audio = windowed.speak("Hello there, my friend.", seed=1)
+    assert audio.cut and len(audio.samples) == frames * codec.config.frame_length
+    assert np.array_equal(np.concatenate(list(windowed.stream("Hello there, my friend.", seed=1))), audio.samples)
 
 
 def test_a_sentence_sounds_the_same_whatever_comes_after_it(voice):

@@ -474,4 +474,4 @@ def test_a_template_and_mimi_speak_as_the_public_csm_does(voice, tmp_path):
 
 
 def test_streams_of_a_two_stage_voice_are_exact_streams_of_the_codec(voice):
-    assert isinstance(voice.open_decoder(0), StreamDecoder)
+    assert isinstance(voice.open_decoder(0).stream, StreamDecoder)

@@ -85,6 +85,17 @@ def make_codec() -> Snac:
     )  # fmt: skip
 
 
+def make_windowed_codec() -> Snac:
+    """The same as `make_codec` in kind, with attention: a window holds two frames."""
+    torch.manual_seed(0)
+    return Snac(
+        SnacConfig(
+            sample_rate=8000, encoder_dim=16, encoder_rates=(2, 4), decoder_dim=64, decoder_rates=(4, 2),
+            vq_strides=(4, 2, 1), codebook_size=64, codebook_dim=4, attn_window_size=8,
+        )
+    ).eval()  # fmt: skip
+
+
 def make_two_stage(text_size: int, slots: int = 7, **settings: Any) -> TwoStageModel:
     """A random two-stage model over slots of 64 codes, with a row of its own for the stop."""
     torch.manual_seed(2)

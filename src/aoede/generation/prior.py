@@ -2,7 +2,7 @@
 
 Owns the four things a prior is for (text, audio from nothing, going on, filling in), the order of ids each takes, and
 the budget from seconds. Ids are drawn by the engine, recordings become frames in `given.py`, frames become samples in
-`prior_stream.py`. Speaking a text is a voice's business (`speech.py`).
+`decoders.py`. Speaking a text is a voice's business (`speech.py`).
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ import torch
 
 from aoede.codec import Codec, Snac, load_codec
 from aoede.codec.folding import FoldedDecoder
+from aoede.generation.decoders import FrameDecoder
 from aoede.generation.engine import Engine
 from aoede.generation.given import Recording, as_frames
 from aoede.generation.pairing import check_pair
 from aoede.generation.prior_folder import find_codec, open_model
-from aoede.generation.prior_stream import FrameDecoder, GeneratedAudio, PriorStream
+from aoede.generation.prior_stream import GeneratedAudio, PriorStream
 from aoede.generation.requests import Request, TextRequest, check, longest_row, room
 from aoede.generation.sampling import Sampling
 from aoede.models import CodecCausalLM

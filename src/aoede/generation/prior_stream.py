@@ -15,16 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aoede.codec import Codec, Snac, StreamDecoder
-from aoede.codec.folding import FoldedDecoder
+from aoede.generation.decoders import FrameDecoder, piece_lengths
 from aoede.generation.engine import Engine
 from aoede.generation.requests import End, Request
 from aoede.generation.sampling import Sampling
 from aoede.generation.sound import Audio
-from aoede.tokens import FrameLayout
-
-FIRST_FRAMES, GROWTH, MOST_FRAMES = 4, 1.5, 24
-"""Frames of the first piece that is decoded, how much longer the next may be, and the longest."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,57 +40,6 @@ class GeneratedAudio(Audio):
         """The generated part alone, [T]; it begins and ends wherever the sound around it stands."""
         start, stop = (round(seconds * self.sample_rate) for seconds in self.made)
         return self.samples[start:stop]
-
-
-class FrameDecoder:
-    """Frames in, samples out: the pieces are, sample for sample, one decode of all frames.
-
-    A codec that is no SNAC decodes all at once, at the end.
-    """
-
-    def __init__(self, codec: Codec, layout: FrameLayout, seed: int, folded: FoldedDecoder | None) -> None:
-        self.codec, self.layout, self.seed = codec, layout, seed
-        self.device = next(codec.parameters()).device
-        self.stream = StreamDecoder(codec, seed=seed, folded=folded) if isinstance(codec, Snac) else None
-        self._held: list[Tensor] = []
-        self._last: Tensor | None = None
-        self._num_frames = self._num_given = 0
-
-    def push(self, frames: Sequence[Tensor]) -> Iterator[NDArray[np.float32]]:
-        """Frames [S] each; yields the samples that are final now, if any."""
-        self._num_frames += len(frames)
-        self._last = frames[-1]
-        if self.stream is None:
-            self._held += frames
-            return
-        with torch.inference_mode():
-            audio = self.stream.push(self._codes(frames))
-        yield from self._given(audio)
-
-    def finish(self) -> Iterator[NDArray[np.float32]]:
-        """The samples held back."""
-        with torch.inference_mode():
-            audio = self.codec.decode(self._codes(self._held), seed=self.seed) if self.stream is None else self._rest()
-        yield from self._given(audio)
-
-    def _rest(self) -> Tensor:
-        assert isinstance(self.codec, Snac) and self.stream is not None and self._last is not None
-        config = self.codec.config
-        # Where a codec attends in windows, the last one is filled with its last frame, which is then cut off.
-        missing = -self._num_frames % (config.latents_multiple // config.vq_strides[0])
-        first = self.stream.push(self._codes([self._last] * missing)) if missing else None
-        rest = self.stream.flush()
-        return rest if first is None else torch.cat([first, rest], dim=-1)
-
-    def _codes(self, frames: Sequence[Tensor]) -> list[Tensor]:
-        return self.layout.unflatten(torch.stack(list(frames))[None].to(self.device))
-
-    def _given(self, audio: Tensor) -> Iterator[NDArray[np.float32]]:
-        left = self._num_frames * self.codec.config.frame_length - self._num_given
-        samples: NDArray[np.float32] = audio[0, 0, :left].float().cpu().numpy()
-        self._num_given += len(samples)
-        if len(samples):
-            yield samples
 
 
 class PriorStream:
@@ -182,9 +126,10 @@ class PriorStream:
         self, engine: Engine, request: Request, decoder: FrameDecoder, after: Sequence[Tensor]
     ) -> Iterator[NDArray[np.float32]]:
         if self._frames:
-            yield from decoder.push(self._frames)
+            yield from _some(decoder.push(self._frames))
         waiting: list[Tensor] = []
-        wanted = float(FIRST_FRAMES)
+        lengths = piece_lengths()
+        wanted = next(lengths)
         for step in engine.generate([request], request.sampling or Sampling()):
             if step.frame is None:
                 self.end = step.end
@@ -192,13 +137,18 @@ class PriorStream:
             self._frames.append(step.frame)
             waiting.append(step.frame)
             self._num_made += 1
-            if len(waiting) >= int(wanted):
-                yield from decoder.push(waiting)
-                waiting, wanted = [], min(wanted * GROWTH, MOST_FRAMES)
+            if len(waiting) >= wanted:
+                yield from _some(decoder.push(waiting))
+                waiting, wanted = [], next(lengths)
         if self._num_made < request.max_frames:
             made, asked = (frames * self._frame_seconds for frames in (self._num_made, request.max_frames))
             self._notes.append(f"the model ended it after {made:.2f} of {asked:.2f} s")
         self._frames += after
         if waiting := [*waiting, *after]:
-            yield from decoder.push(waiting)
-        yield from decoder.finish()
+            yield from _some(decoder.push(waiting))
+        yield from _some(decoder.finish())
+
+
+def _some(samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """A chunk, or none where there is nothing in it."""
+    return [samples] if len(samples) else []

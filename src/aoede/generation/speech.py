@@ -12,13 +12,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from aoede.codec import Codec, Snac
 from aoede.codec.folding import FoldedDecoder
-from aoede.generation.decoders import UtteranceDecoder, open_decoder
+from aoede.generation.decoders import FrameDecoder
 from aoede.generation.engine import Engine
 from aoede.generation.given import Recording, as_frames
 from aoede.generation.pairing import check_pair, check_slots
@@ -287,16 +285,9 @@ class Voice:
             return self.settings.max_seconds
         return min(_GUARD_FACTOR * seconds / speed + _GUARD_SECONDS, self.settings.max_seconds)
 
-    def open_decoder(self, seed: int) -> UtteranceDecoder:
+    def open_decoder(self, seed: int) -> FrameDecoder:
         """A decoder for one utterance, whose noise `seed` names."""
-        return open_decoder(self.codec, seed, self.folded)
-
-    def decode(self, decoder: UtteranceDecoder, frames: list[torch.Tensor]) -> NDArray[np.float32]:
-        """Push frames ([S] each) into a decoder: the samples [T] that are final now."""
-        codes = self.layout.unflatten(torch.stack(frames)[None].to(self.model.device))
-        with torch.inference_mode():
-            samples: NDArray[np.float32] = decoder.push(codes)[0, 0].float().cpu().numpy()
-        return samples
+        return FrameDecoder(self.codec, self.layout, seed, self.folded)
 
     # -- the parts ----------------------------------------------------------------------------------------------
 

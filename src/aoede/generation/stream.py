@@ -6,29 +6,22 @@ What is said, and by whom, is `speech.py`'s; who writes the frames is `writers.p
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from aoede.generation.decoders import UtteranceDecoder
+from aoede.generation.decoders import FrameDecoder, piece_lengths
 from aoede.generation.joining import EdgeFader, pause, silence
 from aoede.generation.reading import shorten
 from aoede.generation.sound import Audio, SpokenTurn
 from aoede.generation.writers import Utterance, Writer
-
-FIRST_FRAMES = 4
-"""Frames before the codec is asked for the first samples: it can give some from three frames on."""
-
-GROWTH = 1.5
-"""Each later piece may be this much longer: a long piece wastes less on its edges, a short one comes sooner."""
-
-MOST_FRAMES = 24
 
 
 @dataclass(frozen=True)
@@ -70,11 +63,8 @@ class Pacing(Protocol):
     ) -> float | None:
         """Codec ids a text id."""
 
-    def open_decoder(self, seed: int) -> UtteranceDecoder:
+    def open_decoder(self, seed: int) -> FrameDecoder:
         """A decoder for one utterance."""
-
-    def decode(self, decoder: Any, frames: list[torch.Tensor]) -> NDArray[np.float32]:
-        """Push frames ([S] each) into a decoder: the samples [T] that are final now."""
 
 
 class SpeechStream:
@@ -209,15 +199,15 @@ class SpeechStream:
         decoder = voice.open_decoder(noise_seed)
         frames: list[torch.Tensor] = []
         count = 0
-        wanted = float(chunk_frames or FIRST_FRAMES)
+        lengths = piece_lengths() if chunk_frames is None else itertools.repeat(chunk_frames)
+        wanted = next(lengths)
         for step in self._writer.write(utterance):
             if step.frame is not None:
                 frames.append(step.frame)
                 count += 1
-                if len(frames) >= int(wanted):
-                    yield voice.decode(decoder, frames)
-                    frames = []
-                    wanted = wanted if chunk_frames else min(wanted * GROWTH, MOST_FRAMES)
+                if len(frames) >= wanted:
+                    yield decoder.push(frames)
+                    frames, wanted = [], next(lengths)
             elif step.end == "cut":
                 self.cut = True
                 seconds = count / voice.frame_rate
@@ -226,8 +216,5 @@ class SpeechStream:
                 said = f"the model ended at once and said nothing of {shorten(piece.written)}"
                 self._notes.append(f"{said}: try another seed")
         if frames:
-            yield voice.decode(decoder, frames)
-        # Not inside the `with`: a generator that waits there would leave its caller in this mode.
-        with torch.inference_mode():
-            rest: NDArray[np.float32] = decoder.flush()[0, 0].float().cpu().numpy()
-        yield rest
+            yield decoder.push(frames)
+        yield decoder.finish()

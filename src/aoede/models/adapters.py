@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from aoede.models.causal_lm import CodecCausalLM
+from aoede.models.folders import replacing_folder
 from aoede.tokens.vocabulary import CodecVocabulary
 
 FILE_NAME = "adapter.json"
@@ -136,22 +136,13 @@ def save_adapter(adapted: Any, folder: str | os.PathLike[str]) -> Path:
     """
     folder = Path(folder)
     model = _inner(adapted)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    # The rows are saved by themselves: peft would add both whole matrices whenever the vocabulary looks resized.
-    adapted.save_pretrained(temporary, save_embedding_layers=False)
-    (temporary / "README.md").unlink(missing_ok=True)
-    model.vocabulary.save(temporary)
-    described = {"format": FORMAT, "base": base_fingerprint(adapted), "config": asdict(adapted.aoede_config)}
-    (temporary / FILE_NAME).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
-    if folder.exists():
-        replaced = folder.with_name(f".{folder.name}.old.{os.getpid()}")
-        os.rename(folder, replaced)
-        os.rename(temporary, folder)
-        shutil.rmtree(replaced)
-    else:
-        os.rename(temporary, folder)
+    with replacing_folder(folder) as temporary:
+        # The rows are saved by themselves: peft would add both whole matrices whenever the vocabulary looks resized.
+        adapted.save_pretrained(temporary, save_embedding_layers=False)
+        (temporary / "README.md").unlink(missing_ok=True)
+        model.vocabulary.save(temporary)
+        described = {"format": FORMAT, "base": base_fingerprint(adapted), "config": asdict(adapted.aoede_config)}
+        (temporary / FILE_NAME).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
     return folder
 
 

@@ -5,8 +5,6 @@ the packed data, and the export folder. Knows nothing of steps or losses.
 """
 
 import copy
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +17,7 @@ from aoede.data.mixture import MixturePlan
 from aoede.models import CodecCausalLM, CodecLMConfig, extend
 from aoede.models.adapters import merge_adapter, save_adapter
 from aoede.models.export import model_card
+from aoede.models.folders import replacing_folder
 from aoede.models.speaking_tokenizer import speaking_tokenizer
 from aoede.training.model_folder import whole_model
 from aoede.training.scratch import ScratchConfig, from_scratch
@@ -109,18 +108,9 @@ def write_model(
         return
     tokenizer = tokenizer_of(plan)
     whole.generation_config.pad_token_id = tokenizer.pad_token_id or tokenizer.eos_token_id
-    temporary = directory.with_name(f".{directory.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    whole.to(getattr(torch, config.export_dtype)).eval().save_pretrained(temporary)
-    tokenizer.save_pretrained(temporary)
-    (temporary / "README.md").write_text(model_card(whole), encoding="utf-8")
-    if adapted is not None:
-        save_adapter(adapted, temporary / "adapter")
-    if directory.exists():
-        replaced = directory.with_name(f".{directory.name}.old.{os.getpid()}")
-        os.rename(directory, replaced)
-        os.rename(temporary, directory)
-        shutil.rmtree(replaced)
-    else:
-        os.rename(temporary, directory)
+    with replacing_folder(directory) as temporary:
+        whole.to(getattr(torch, config.export_dtype)).eval().save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        (temporary / "README.md").write_text(model_card(whole), encoding="utf-8")
+        if adapted is not None:
+            save_adapter(adapted, temporary / "adapter")

@@ -5,8 +5,6 @@ training steps; `aoede.generation` reads the folder.
 """
 
 import copy
-import os
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -17,6 +15,7 @@ from transformers import PreTrainedModel
 from aoede.codec import Snac
 from aoede.data.text import TextFrontEnd
 from aoede.generation import Sampling, VoiceSettings
+from aoede.models.folders import replacing_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,34 +69,25 @@ def write_voice(
         ValueError: the default speaker is none of the voice's.
     """
     offered, default = config.speakers or data.speakers, default_speaker(config, data)
-    temporary = directory.with_name(f".{directory.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    codec.save_pretrained(temporary / "codec")
-    dtype = getattr(torch, config.dtype)
-    # A copy: casting must not touch the weights that go on training.
-    copy.deepcopy(model).to("cpu", dtype).eval().save_pretrained(temporary / "model")
-    data.tokenizer.save_pretrained(temporary / "model")
-    told = VoiceSettings(
-        name=config.name,
-        text=data.front_end,
-        speakers=offered,
-        default_speaker=default,
-        seconds_per_unit={speaker: data.pace[speaker][0] for speaker in offered if speaker in data.pace},
-        seconds_offset={speaker: data.pace[speaker][1] for speaker in offered if speaker in data.pace},
-        sampling=config.sampling,
-        max_seconds=config.max_seconds,
-        depth_sampling=config.depth_sampling,
-        **settings,
-    )
-    told.save(temporary)
-    if directory.exists():
-        replaced = directory.with_name(f".{directory.name}.old.{os.getpid()}")
-        os.rename(directory, replaced)
-        os.rename(temporary, directory)
-        shutil.rmtree(replaced)
-    else:
-        os.rename(temporary, directory)
+    with replacing_folder(directory) as temporary:
+        codec.save_pretrained(temporary / "codec")
+        dtype = getattr(torch, config.dtype)
+        # A copy: casting must not touch the weights that go on training.
+        copy.deepcopy(model).to("cpu", dtype).eval().save_pretrained(temporary / "model")
+        data.tokenizer.save_pretrained(temporary / "model")
+        told = VoiceSettings(
+            name=config.name,
+            text=data.front_end,
+            speakers=offered,
+            default_speaker=default,
+            seconds_per_unit={speaker: data.pace[speaker][0] for speaker in offered if speaker in data.pace},
+            seconds_offset={speaker: data.pace[speaker][1] for speaker in offered if speaker in data.pace},
+            sampling=config.sampling,
+            max_seconds=config.max_seconds,
+            depth_sampling=config.depth_sampling,
+            **settings,
+        )
+        told.save(temporary)
 
 
 def default_speaker(config: VoiceConfig, data: VoiceData) -> str:

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import torch
 from torch import nn
 
 from aoede.models.adapters import FILE_NAME, UNSUPPORTED, quiet_peft
+from aoede.models.folders import replacing_folder
 from aoede.models.two_stage.model import TwoStageModel
 
 FORMAT = 1
@@ -118,26 +118,17 @@ def save_two_stage_adapter(adapted: Any, folder: str | os.PathLike[str]) -> Path
         the folder: adapter_model.safetensors, adapter_config.json (peft's), adapter.json.
     """
     folder = Path(folder)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    adapted.save_pretrained(temporary, save_embedding_layers=False)
-    (temporary / "README.md").unlink(missing_ok=True)
-    described = {
-        "format": FORMAT,
-        "model": _KIND,
-        "base": two_stage_fingerprint(adapted),
-        "text_rows": _inner(adapted).config.text_vocab_size,
-        "config": asdict(adapted.aoede_config),
-    }
-    (temporary / FILE_NAME).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
-    if folder.exists():
-        replaced = folder.with_name(f".{folder.name}.old.{os.getpid()}")
-        os.rename(folder, replaced)
-        os.rename(temporary, folder)
-        shutil.rmtree(replaced)
-    else:
-        os.rename(temporary, folder)
+    with replacing_folder(folder) as temporary:
+        adapted.save_pretrained(temporary, save_embedding_layers=False)
+        (temporary / "README.md").unlink(missing_ok=True)
+        described = {
+            "format": FORMAT,
+            "model": _KIND,
+            "base": two_stage_fingerprint(adapted),
+            "text_rows": _inner(adapted).config.text_vocab_size,
+            "config": asdict(adapted.aoede_config),
+        }
+        (temporary / FILE_NAME).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
     return folder
 
 

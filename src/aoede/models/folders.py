@@ -1,0 +1,34 @@
+"""Folders that appear only when they are complete.
+
+Owns the temporary name that a folder is written under, and how it takes the place of an older one. Knows nothing of
+what stands in a folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """A new, empty folder beside `folder`; when the block ends well it becomes `folder`, and an older one goes;
+    otherwise it is removed."""
+    folder = Path(folder)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        if folder.exists():
+            replaced = folder.with_name(f".{folder.name}.old.{os.getpid()}")
+            os.rename(folder, replaced)
+            os.rename(temporary, folder)
+            shutil.rmtree(replaced)
+        else:
+            os.rename(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
