@@ -19,7 +19,7 @@ from aoede.training.scratch import ScratchConfig, architecture
 
 @dataclass(frozen=True, kw_only=True)
 class TwoStageScratchConfig:
-    """Both stages from nothing. `tie_embeddings` says nothing here: each slot has rows of its own."""
+    """Both stages from nothing. `tie_embeddings` says nothing here: what is read and what is written have rows each."""
 
     backbone: ScratchConfig = field(default_factory=ScratchConfig)
     depth_decoder: ScratchConfig = field(
@@ -27,6 +27,10 @@ class TwoStageScratchConfig:
     )
     stop: Literal["zeros", "row"] = "row"
     """How a turn ends: a frame of zeros, or a row of slot 0's own (then a frame of zeros is a frame like any other)."""
+
+    share_rows: bool = False
+    """Slots of one level of the codec share rows: of a SNAC frame's 7 slots, four and two do. Fewer parameters, and
+    each row learns from all of them. The layouts of the public CSM cannot say it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +73,7 @@ def build_model(
     """
     layout = vocabulary.layout
     sizes = [codec.config.codebook_size] * layout.num_slots
+    ordered = list(dict.fromkeys(layout.levels))
     if config.scratch is not None:
         made = TwoStageConfig(
             backbone=architecture(config.scratch.backbone, 1),
@@ -76,6 +81,7 @@ def build_model(
             slot_sizes=sizes,
             text_vocab_size=vocabulary.text_size,
             stop=config.scratch.stop,
+            slot_tables=[ordered.index(level) for level in layout.levels] if config.scratch.share_rows else None,
             layout=str(layout),
             codec_fingerprint=codec.fingerprint(),
             sample_rate=codec.config.sample_rate,

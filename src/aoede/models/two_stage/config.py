@@ -23,6 +23,9 @@ class TwoStageConfig(PretrainedConfig):
         slot_sizes: legal codes of each slot of a frame, such as [2048] * 32 (Mimi) or [4096] * 7 (SNAC 24 kHz).
         slot_rows: rows of each slot in embedding and heads, where a checkpoint has more than there are codes (the
             public CSM has 2,051 for 2,048); the extra rows are never legal. None: as many as are needed.
+        slot_tables: the table of rows that each slot uses, such as [0, 1, 2, 2, 1, 2, 2] where SNAC's levels come back
+            within a frame: slots with one number share rows in the embedding (beside a vector of each slot) and in the
+            depth decoder's heads. Numbered as they first come; slot 0 shares with none. None: rows for each slot.
         text_vocab_size: rows of the text embedding.
         stop: "zeros": a turn ends with a frame whose codes are all 0; "row": with one more row of slot 0, for codecs
             where all zeros is a frame like any other.
@@ -47,6 +50,7 @@ class TwoStageConfig(PretrainedConfig):
     depth_decoder: Any = None
     slot_sizes: list[int] | None = None
     slot_rows: list[int] | None = None
+    slot_tables: list[int] | None = None
     text_vocab_size: int = 0
     stop: str = "zeros"
     amortization_ratio: int = 1
@@ -89,10 +93,28 @@ class TwoStageConfig(PretrainedConfig):
             have < want for have, want in zip(self.slot_rows, needed, strict=True)
         ):
             raise ValueError(f"slot_rows is {self.slot_rows}, but the slots need {needed} rows")
+        self._check_tables()
         if self.text_vocab_size < 1:
             raise ValueError(f"text_vocab_size is {self.text_vocab_size}; give the rows of the tokenizer")
         if self.amortization_ratio < 1:
             raise ValueError(f"amortization_ratio is {self.amortization_ratio}; 1 trains every frame, 16 one of 16")
+
+    def _check_tables(self) -> None:
+        if self.slot_tables is None:
+            return
+        assert self.slot_sizes is not None and self.slot_rows is not None
+        tables = self.slot_tables = [int(table) for table in self.slot_tables]
+        seen = list(dict.fromkeys(tables))
+        if len(tables) != len(self.slot_sizes) or seen != list(range(len(seen))) or 0 in tables[1:]:
+            raise ValueError(
+                f"slot_tables is {tables}; give each of {len(self.slot_sizes)} slots a table, numbered 0, 1, ... as "
+                "they first come, with slot 0's for itself"
+            )
+        for slot, table in enumerate(tables):
+            first = tables.index(table)
+            alike = self.slot_sizes[slot] == self.slot_sizes[first] and self.slot_rows[slot] == self.slot_rows[first]
+            if not alike:
+                raise ValueError(f"slots {first} and {slot} share table {table}, but not their sizes: give one its own")
 
     @property
     def num_slots(self) -> int:
@@ -102,10 +124,17 @@ class TwoStageConfig(PretrainedConfig):
     @property
     def slot_offsets(self) -> list[int]:
         """Where each slot's rows begin in the audio embedding; one more than slots, the last is their number."""
-        offsets = [0]
-        for rows in self.slot_rows or ():
-            offsets.append(offsets[-1] + rows)
-        return offsets
+        total, begins = 0, dict[int, int]()
+        for table, rows in zip(self.tables, self.slot_rows or (), strict=True):
+            if table not in begins:
+                begins[table] = total
+                total += rows
+        return [*(begins[table] for table in self.tables), total]
+
+    @property
+    def tables(self) -> list[int]:
+        """The table of rows of each slot, [S]; the depth decoder's heads are numbered one less."""
+        return list(range(self.num_slots)) if self.slot_tables is None else self.slot_tables
 
     @property
     def legal_rows(self) -> list[int]:

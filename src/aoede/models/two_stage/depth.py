@@ -72,7 +72,7 @@ class DepthLoop:
             codes [B, S] int64, -1 in the other slots of a stop row; their log-probabilities [B, S] float32, or None.
         """
         model, config, slots = self.model, self.config, self.config.num_slots
-        weight, batch = model.audio_embeddings.weight, len(hidden)
+        batch = len(hidden)
         if self.step is None and self.stage.rows != batch:
             self.stage.keep(torch.arange(batch, device=hidden.device))
         self.stage.rewind()
@@ -89,16 +89,16 @@ class DepthLoop:
                 seen.append(scores)
             if slot == slots - 1:
                 break
-            last = F.embedding(code + config.slot_offsets[slot], weight)[:, None]
+            last = model.embed_codes(code[:, None], slot)
             inputs = torch.cat([hidden[:, None], last], 1) if slot == 0 else last
             if self.step is None:
                 state = self.stage.run(self.project(inputs))[:, -1]
             else:
                 state = self._run_compiled(inputs, slot)
             if self.heads is None:
-                scores = state @ model.depth_heads[slot, :, : config.legal_rows[slot + 1]]
+                scores = state @ model.depth_heads[config.tables[slot + 1] - 1, :, : config.legal_rows[slot + 1]]
             else:
-                scores = self.heads[slot](state)
+                scores = self.heads[config.tables[slot + 1] - 1](state)
         drawn = torch.stack(codes, 1)
         found = _log_probs(seen, drawn) if with_log_probs else None
         if config.stop == "row":
@@ -109,13 +109,14 @@ class DepthLoop:
         return drawn, found
 
     def _heads(self, rows: int, packs: bool) -> list[Product] | None:
-        """The rows of each slot above 0, packed for several rows; None: as they stand, which suits one."""
+        """The heads of the depth decoder, packed for several rows; None: as they stand, which suits one."""
         heads = self.model.depth_heads.detach()
         if rows < 2 or not packs or heads.device.type != "cpu" or heads.numel() > MOST_COPIED:
             return None
         if not PackedProduct.takes(heads):
             return None
-        legal = self.config.legal_rows[1:]
+        config = self.config
+        legal = [config.legal_rows[config.tables.index(table)] for table in range(1, len(heads) + 1)]
         return [PackedProduct(head[:, :count].t(), None, rows) for head, count in zip(heads, legal, strict=True)]
 
     def _run_compiled(self, inputs: Tensor, slot: int) -> Tensor:

@@ -215,6 +215,11 @@ def _check(config: TwoStageConfig, layout: str) -> None:
         raise ValueError(
             f"the slots have {rows} rows; the layout {layout} has the same number in each: write layout='aoede'"
         )
+    if getattr(config, "slot_tables", None) is not None:
+        raise ValueError(
+            f"slots share rows (slot_tables {config.slot_tables}), but in the layout {layout} each has its own: write "
+            "layout='aoede'"
+        )
     if config.stop != "zeros":
         raise ValueError(
             f"the model stops by {config.stop!r}, but the layout {layout} knows the frame of zeros alone: write "

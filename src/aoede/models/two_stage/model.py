@@ -70,9 +70,11 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
         assert config.slot_rows is not None
         self.text_embeddings = nn.Embedding(config.text_vocab_size, width)
         self.audio_embeddings = nn.Embedding(config.slot_offsets[-1], width)
+        # Which of the slots that share rows a code stands in: without it, their order within a frame would be lost.
+        self.slot_embeddings = None if config.slot_tables is None else nn.Embedding(config.num_slots, width)
         self.projection = nn.Linear(width, depth_width, bias=False)
         self.slot0_head = nn.Linear(width, config.slot_rows[0], bias=False)
-        self.depth_heads = nn.Parameter(torch.empty(config.num_slots - 1, depth_width, max(config.slot_rows[1:])))
+        self.depth_heads = nn.Parameter(torch.empty(max(config.tables), depth_width, max(config.slot_rows[1:])))
         self._tables: dict[torch.device, tuple[Tensor, Tensor, Tensor | None, Tensor | None]] = {}
         self.is_recurrent = is_recurrent(self.backbone)
         self.post_init()
@@ -238,8 +240,16 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
         # A bag adds the rows up as it reads them: [B, F, S, H] is never made.
         weights = present[..., :slots].reshape(-1, slots).to(weight.dtype)
         audio = F.embedding_bag(rows, weight, mode="sum", per_sample_weights=weights)
+        if self.slot_embeddings is not None:
+            audio = audio + weights @ self.slot_embeddings.weight
         text = self.text_embeddings(input_ids[..., slots].clamp(min=0)) * present[..., slots, None].to(weight.dtype)
         return audio.view(text.shape) + text
+
+    def embed_codes(self, codes: Tensor, slot: int = 0) -> Tensor:
+        """Embeddings [..., n, H] of codes [..., n] of the slots from `slot` on; below 0 is taken as 0."""
+        slots = slice(slot, slot + codes.shape[-1])
+        embeds: Tensor = self.audio_embeddings(codes.clamp(min=0) + self._table(codes.device)[0][slots])
+        return embeds if self.slot_embeddings is None else embeds + self.slot_embeddings.weight[slots]
 
     def slot0_logits(self, hidden: Tensor) -> Tensor:
         """Scores of slot 0 [..., V0] after frames with hidden states [..., H]."""
@@ -249,11 +259,13 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
 
     def depth_logits(self, hidden: Tensor, codes: Tensor) -> Tensor:
         """Scores of slots 1.. [N, S - 1, V] of frames with codes [N, S], after frames with hidden states [N, H]."""
-        offsets, illegal = self._table(hidden.device)[0], self._table(hidden.device)[3]
-        inner = self.audio_embeddings(codes[:, :-1].clamp(min=0) + offsets[:-1])
-        inputs = self.projection(torch.cat([hidden[:, None], inner], 1))
+        illegal = self._table(hidden.device)[3]
+        inputs = self.projection(torch.cat([hidden[:, None], self.embed_codes(codes[:, :-1])], 1))
         outputs = self.depth_decoder(inputs_embeds=inputs, use_cache=False).last_hidden_state
-        logits = torch.einsum("nsd,sdv->nsv", outputs[:, 1:], self.depth_heads)
+        heads = self.depth_heads
+        if self.config.slot_tables is not None:
+            heads = heads[[table - 1 for table in self.config.slot_tables[1:]]]
+        logits = torch.einsum("nsd,sdv->nsv", outputs[:, 1:], heads)
         return logits if illegal is None else logits.masked_fill(illegal, -torch.inf)
 
     def _walk(
