@@ -272,7 +272,12 @@ class EMA:
         """`warmup` lets the decay grow as (1 + n) / (10 + n) up to `decay`, so that early averages forget the start."""
         if not 0.0 <= decay < 1.0:
             raise ValueError(f"the decay of an EMA is {decay}, but must lie in [0, 1)")
-        self.decay, self.warmup, self.updates = decay, warmup, 0
+        self.decay, self.warmup = decay, warmup
+        self.restart(module)
+
+    def restart(self, module: nn.Module) -> None:
+        """Begin anew from a module's weights."""
+        self.updates = 0
         self._shadow = {name: tensor.detach().clone() for name, tensor in _tensors(module)}
 
     @torch.no_grad()

@@ -23,6 +23,7 @@ from aoede.models.adapters import AdapterConfig, adapt
 from aoede.training import distributed, loop
 from aoede.training.loop import LoopConfig
 from aoede.training.model_folder import describe_model
+from aoede.training.objective import TrainedState
 from aoede.training.optim import OptimConfig, Optimizer
 from aoede.training.prior_model import PriorModelConfig, build_model, decoupled_rows, tokenizer_of, write_model
 from aoede.training.prior_validation import Validation, ValidationConfig
@@ -164,6 +165,7 @@ class PriorObjective:
         self.is_sharded = self.parallel.is_sharded
         rows, new = decoupled_rows(self.model)
         self.optimizer = Optimizer(self.model, recipe.optim, decoupled=rows, new_rows=new)
+        self.state = TrainedState(self.model, self.optimizer, adapter_only=self.adapted is not None)
         self.validation = Validation(self.plan, self.model.vocabulary, recipe.validation)
 
     def describe(self) -> list[str]:
@@ -222,24 +224,10 @@ class PriorObjective:
         return values | {f"alignment/{shift:+d}": loss for shift, loss in (shifts.losses if shifts else {}).items()}
 
     def state_dict(self) -> dict[str, Any]:
-        weights = self.model.state_dict()
-        if self.adapted is not None:  # the frozen model lies in its own folder
-            weights = {name: tensor.detach() for name, tensor in self.model.named_parameters() if tensor.requires_grad}
-        return {"model": weights, "optimizer": self.optimizer.state_dict()}
+        return self.state.save()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        apart = set(state["model"]) ^ set(self.state_dict()["model"])
-        if apart:
-            raise ValueError(
-                f"the checkpoint does not fit the recipe's model: {min(apart)} is in one of them only; resume with the "
-                "recipe it was made with"
-            )
-        try:
-            self.model.load_state_dict(state["model"], strict=self.adapted is None)
-        except RuntimeError as error:
-            first = " ".join(str(error).split())[:300]
-            raise ValueError(f"the checkpoint does not fit the recipe's model ({first})") from error
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.state.load(state)
 
     def export(self, directory: Path) -> None:
         """Write the model folder: weights, tokenizer, augmented.yaml, and the code that loads them without Aoede. Of

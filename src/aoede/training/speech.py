@@ -7,7 +7,7 @@ slot allows. Averaged over all trained positions of a batch; the prompt is maske
 
 import math
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,10 +20,12 @@ from transformers import AutoModelForCausalLM
 
 from aoede.codec import Snac
 from aoede.data.collate import SpeechExample, TokenBatches, collate
+from aoede.evaluation.likelihood import autocast
 from aoede.models import CodecCausalLM, extend
 from aoede.training import distributed
 from aoede.training.loop import LoopConfig, run
 from aoede.training.model_folder import describe_model, whole_model
+from aoede.training.objective import TrainedState, check_accumulate, main_first
 from aoede.training.optim import EMA, OptimConfig, Optimizer
 from aoede.training.schedule import ScheduleConfig, factor
 from aoede.training.scratch import ScratchConfig, from_scratch
@@ -133,20 +135,13 @@ class SpeechObjective:
         """`device` is this process's own, which `distributed.group` gives; None is for a process alone."""
         self.recipe = recipe
         self.device = device if device is not None else distributed.device_of(recipe.device)
-        if recipe.accumulate % distributed.world_size():
-            raise ValueError(
-                f"accumulate is {recipe.accumulate}, but {distributed.world_size()} processes share the batches of an "
-                f"update: make it a multiple of {distributed.world_size()}"
-            )
+        check_accumulate(recipe.accumulate)
         if recipe.loop.threads is not None:
             torch.set_num_threads(recipe.loop.threads)
         seed = recipe.loop.seed
         self.codec = Snac.from_pretrained(recipe.data.codec)
-        if not distributed.is_main():
-            distributed.barrier()  # rank 0 makes prompts and tokenizer, the others find them
-        self.data: SpeechData = load_speech_data(recipe.data, self.codec, recipe.model.base, Path(out_dir))
-        if distributed.is_main():
-            distributed.barrier()
+        with main_first():
+            self.data: SpeechData = load_speech_data(recipe.data, self.codec, recipe.model.base, Path(out_dir))
         default_speaker(recipe.voice, self.data)  # a wrong name must not wait until the export
         torch.manual_seed(seed)
         self.model = build_model(recipe, self.data)
@@ -154,6 +149,7 @@ class SpeechObjective:
         self.is_sharded = self.parallel.is_sharded
         self.optimizer = Optimizer(self.model, recipe.optim)
         self.ema = EMA(self.model, recipe.ema) if recipe.ema is not None else None
+        self.state = TrainedState(self.model, self.optimizer, ema=self.ema)
         self.batches = TokenBatches([len(e.ids) for e in self.data.train], recipe.tokens_per_batch, seed=seed)
         dev = TokenBatches([len(e.ids) for e in self.data.dev], recipe.tokens_per_batch, spread=0.0)
         self.dev = [[self.data.dev[i] for i in indices] for indices in dev.epoch(0)]
@@ -220,7 +216,7 @@ class SpeechObjective:
             counts: dict[str, int] = {}
             for examples in self.dev:
                 batch = self._collate(examples, None, train_text=self.recipe.text_loss > 0.0)
-                with self._autocast():
+                with autocast(self.device, self.recipe.precision):
                     output = self.model(
                         input_ids=batch["input_ids"], labels=batch["labels"], text_stride=batch.get("text_stride")
                     )
@@ -238,7 +234,7 @@ class SpeechObjective:
         """Mean loss when the hidden state before a code is asked for the code one earlier (-1), that code (0) and the
         one after it (+1), each among the ids of its own slot. A model whose labels are aligned is lowest at 0."""
         batch = self._collate(examples, None)
-        with self._autocast():
+        with autocast(self.device, self.recipe.precision):
             hidden, _ = self.model.hidden_states(batch["input_ids"], text_stride=batch.get("text_stride"))
         slots = len(self._code_ranges)
         result = {}
@@ -267,21 +263,10 @@ class SpeechObjective:
         return result
 
     def state_dict(self) -> dict[str, Any]:
-        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
-        return state if self.ema is None else state | {"ema": self.ema.state_dict()}
+        return self.state.save()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        try:
-            self.model.load_state_dict(state["model"])
-        except RuntimeError as error:
-            first = " ".join(str(error).split())[:300]
-            raise ValueError(f"the checkpoint does not fit the recipe's model ({first})") from error
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.ema is not None and "ema" in state:
-            self.ema.load_state_dict(state["ema"])
-        elif self.ema is not None:
-            print("the checkpoint has no averaged weights: the average begins here", file=sys.stderr)
-            self.ema = EMA(self.model, self.ema.decay)
+        self.state.load(state)
 
     def export(self, directory: Path) -> None:
         """Write the voice folder (the averaged weights where there are any)."""
@@ -332,7 +317,7 @@ class SpeechObjective:
         """The batch's share of the mean over `trained` positions; means and counts of each range."""
         # Rows are padded on the right, where causal attention never looks: no mask, the fast path.
         inputs = {"input_ids": batch["input_ids"], "labels": batch["labels"], "text_stride": batch.get("text_stride")}
-        with self._autocast():
+        with autocast(self.device, self.recipe.precision):
             if self.recipe.text_loss == 0.0:
                 output = self.model(**inputs, num_items_in_batch=trained)
                 return output.loss, {name: float(v) for name, v in output.losses.items()}, output.counts
@@ -346,11 +331,6 @@ class SpeechObjective:
             counts[name] = int(here.sum())
             means[name] = float(nll.detach()[here].sum()) / max(1, counts[name])
         return (nll * weight).sum() / trained, means, counts
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.recipe.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
 
 
 def build_model(recipe: SpeechRecipe, data: SpeechData) -> CodecCausalLM:

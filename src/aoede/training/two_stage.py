@@ -12,7 +12,7 @@ import dataclasses
 import math
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from torch import Tensor
 from aoede.codec import Snac
 from aoede.data.collate import IGNORED
 from aoede.data.conversation import EncodedConversation
+from aoede.evaluation.likelihood import autocast
 from aoede.models import amortized_frames
 from aoede.models.two_stage.adapters import (
     TwoStageAdapterConfig,
@@ -34,6 +35,7 @@ from aoede.models.two_stage.adapters import (
 )
 from aoede.training import distributed
 from aoede.training.loop import LoopConfig, run
+from aoede.training.objective import TrainedState, check_accumulate, main_first
 from aoede.training.optim import EMA, OptimConfig, Optimizer
 from aoede.training.schedule import ScheduleConfig, factor
 from aoede.training.sharded import parallelise
@@ -156,26 +158,19 @@ class TwoStageObjective:
         """`device` is this process's own, which `distributed.group` gives; None is for a process alone."""
         self.recipe = recipe
         self.device = device if device is not None else distributed.device_of(recipe.device)
-        if recipe.accumulate % distributed.world_size():
-            raise ValueError(
-                f"accumulate is {recipe.accumulate}, but {distributed.world_size()} processes share the batches of an "
-                f"update: make it a multiple of {distributed.world_size()}"
-            )
+        check_accumulate(recipe.accumulate)
         if recipe.loop.threads is not None:
             torch.set_num_threads(recipe.loop.threads)
         seed = recipe.loop.seed
         given = recipe.data or recipe.conversations
         assert given is not None
         self.codec = Snac.from_pretrained(given.codec)
-        if not distributed.is_main():
-            distributed.barrier()  # rank 0 makes prompts and tokenizer, the others find them
         self.data: SpeechData | ConversationData
-        if isinstance(given, SpeechDataConfig):
-            self.data = load_speech_data(given, self.codec, recipe.model.folder, Path(out_dir))
-        else:
-            self.data = load_conversation_data(given, self.codec, recipe.model, Path(out_dir))
-        if distributed.is_main():
-            distributed.barrier()
+        with main_first():
+            if isinstance(given, SpeechDataConfig):
+                self.data = load_speech_data(given, self.codec, recipe.model.folder, Path(out_dir))
+            else:
+                self.data = load_conversation_data(given, self.codec, recipe.model, Path(out_dir))
         default_speaker(recipe.voice, self.data)  # a wrong name must not wait until the export
         torch.manual_seed(seed)
         self.model, added = build_model(
@@ -194,6 +189,7 @@ class TwoStageObjective:
         optim = dataclasses.replace(recipe.optim, muon_exclude=(*recipe.optim.muon_exclude, *_HEADS))
         self.optimizer = Optimizer(self.model, optim)
         self.ema = EMA(self.model, recipe.ema) if recipe.ema is not None else None
+        self.state = TrainedState(self.model, self.optimizer, ema=self.ema, adapter_only=self.adapted is not None)
         config = self.model.config
         self.slots = config.num_slots
         self.stop = torch.tensor(config.stop_frame)
@@ -241,7 +237,7 @@ class TwoStageObjective:
         sums = {f"{what}/{name}": 0.0 for name in dict.fromkeys(self.levels) for what in ("sum", "count")}
         sums |= {"first": 0.0, "rest": 0.0, "frames": 0.0}
         for batch, (first, rest) in zip(batches, counts, strict=True):
-            with self._autocast():
+            with autocast(self.device, self.recipe.precision):
                 output = self.model(**batch, return_logits=False)
             # The model's two means over this batch, as shares of the means over the whole update.
             shares = (output.backbone_loss * (first / of_first), output.depth_loss * (rest / of_rest))
@@ -285,7 +281,7 @@ class TwoStageObjective:
                 batch = self._collate(rows)
                 labels = batch["labels"]
                 trained, is_sound = labels[..., 0] != IGNORED, self._is_sound(labels)
-                with self._autocast():
+                with autocast(self.device, self.recipe.precision):
                     found = self.model.log_probs(
                         batch["input_ids"], frames=trained, text_stride=batch.get("text_stride")
                     )
@@ -312,7 +308,7 @@ class TwoStageObjective:
         inner = F.pad(is_sound[:, 1:-1] & is_sound[:, :-2] & is_sound[:, 2:], (1, 1))
         at, places = inner.nonzero(as_tuple=True)
         result = {}
-        with self._autocast():
+        with autocast(self.device, self.recipe.precision):
             states = self.model.hidden_states(batch["input_ids"], text_stride=batch.get("text_stride"))
             hidden = states[at, places - 1]
             first = self.model.slot0_logits(hidden).float()
@@ -325,27 +321,10 @@ class TwoStageObjective:
         return result
 
     def state_dict(self) -> dict[str, Any]:
-        weights = self.model.state_dict()
-        if self.adapted is not None:  # the frozen model lies in its own folder
-            weights = {name: tensor.detach() for name, tensor in self.model.named_parameters() if tensor.requires_grad}
-        state = {"model": weights, "optimizer": self.optimizer.state_dict()}
-        return state if self.ema is None else state | {"ema": self.ema.state_dict()}
+        return self.state.save()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        apart = set(state["model"]) ^ set(self.state_dict()["model"])
-        if apart:
-            raise ValueError(f"the checkpoint does not fit the recipe's model: {min(apart)} is in one of them only")
-        try:
-            self.model.load_state_dict(state["model"], strict=self.adapted is None)
-        except RuntimeError as error:
-            first = " ".join(str(error).split())[:300]
-            raise ValueError(f"the checkpoint does not fit the recipe's model ({first})") from error
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.ema is not None and "ema" in state:
-            self.ema.load_state_dict(state["ema"])
-        elif self.ema is not None:
-            print("the checkpoint has no averaged weights: the average begins here", file=sys.stderr)
-            self.ema = EMA(self.model, self.ema.decay)
+        self.state.load(state)
 
     def export(self, directory: Path) -> None:
         """Write the voice folder (the averaged weights where there are any; an adapter merged, and by itself in
@@ -413,8 +392,3 @@ class TwoStageObjective:
         """[B, F]: trained frames that are not the stop."""
         stop = self.stop.to(labels.device)
         return (labels[..., 0] != IGNORED) & ((labels != stop) & (stop >= 0)).any(-1)
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.recipe.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
