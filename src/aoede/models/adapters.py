@@ -35,8 +35,8 @@ _SAMPLES = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdapterConfig:
-    """What is trained beside a frozen model."""
+class LowRankConfig:
+    """The factors that stand beside frozen layers, of whatever model."""
 
     kind: Literal["lora", "dora"] = "lora"
     """dora also learns the length of each adapted column."""
@@ -50,13 +50,6 @@ class AdapterConfig:
     dropout: float = 0.0
     """On what enters the factors."""
 
-    layers: tuple[str, ...] | None = None
-    """Last names of the linear layers adapted, such as ("q_proj", "v_proj"); None: every linear layer of the backbone
-    that can be (not the head; in hybrids neither `out_proj` nor `conv1d`)."""
-
-    new_rows: bool = True
-    """Train the rows of markers and codes, in the embedding and in the head, in full; text rows stay as they are."""
-
     def __post_init__(self) -> None:
         if self.kind not in ("lora", "dora"):
             raise ValueError(f"adapter kind is {self.kind!r}; it is 'lora' or 'dora'")
@@ -66,6 +59,45 @@ class AdapterConfig:
             raise ValueError(f"adapter alpha is {self.alpha}; it must be above 0")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"adapter dropout is {self.dropout}; it must lie in [0, 1)")
+
+    def wrap(self, model: nn.Module, targets: str, seed: int, **settings: Any) -> Any:
+        """A peft model around `model`, whose own weights are frozen.
+
+        Args:
+            targets: expression of the names of the layers that get factors.
+            seed: of the factors; the global generator is left as it was.
+            settings: further fields of peft's `LoraConfig`.
+        """
+        from peft import LoraConfig, get_peft_model
+
+        config = LoraConfig(
+            r=self.rank,
+            lora_alpha=self.alpha,  # type: ignore[arg-type]  # peft divides by the rank, so any number will do
+            lora_dropout=self.dropout,
+            use_dora=self.kind == "dora",
+            target_modules=targets,
+            **settings,
+        )
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())), quiet_peft():
+            torch.manual_seed(seed)
+            adapted: Any = get_peft_model(model, config)  # type: ignore[arg-type]
+        adapted.aoede_config = self
+        return adapted
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterConfig(LowRankConfig):
+    """What is trained beside a frozen model."""
+
+    layers: tuple[str, ...] | None = None
+    """Last names of the linear layers adapted, such as ("q_proj", "v_proj"); None: every linear layer of the backbone
+    that can be (not the head; in hybrids neither `out_proj` nor `conv1d`)."""
+
+    new_rows: bool = True
+    """Train the rows of markers and codes, in the embedding and in the head, in full; text rows stay as they are."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.layers is not None:
             object.__setattr__(self, "layers", tuple(self.layers))
             if not self.layers:
@@ -94,8 +126,6 @@ def adapt(model: CodecCausalLM, config: AdapterConfig, *, seed: int = 0) -> Any:
     Raises:
         ValueError: a layer that the backbone does not have, or on which no adapter may stand.
     """
-    from peft import LoraConfig, TaskType, get_peft_model
-
     possible = adaptable_layers(model)
     layers = possible if config.layers is None else config.layers
     for name in layers:
@@ -106,21 +136,14 @@ def adapt(model: CodecCausalLM, config: AdapterConfig, *, seed: int = 0) -> Any:
             )
         if name not in possible:
             raise ValueError(f"the backbone has no linear layer {name!r}; it has {', '.join(possible)}")
-    peft_config = LoraConfig(
-        r=config.rank,
-        lora_alpha=config.alpha,  # type: ignore[arg-type]  # peft divides by the rank, so any number will do
-        lora_dropout=config.dropout,
-        use_dora=config.kind == "dora",
+    return config.wrap(
+        model,
         # As one expression: names of layers of experts, or of the head, must not match by their endings.
-        target_modules=rf"model\.(?:.*\.)?(?:{'|'.join(layers)})",
+        rf"model\.(?:.*\.)?(?:{'|'.join(layers)})",
+        seed,
         trainable_token_indices=_row_targets(model) if config.new_rows else None,
-        task_type=TaskType.CAUSAL_LM,
+        task_type="CAUSAL_LM",
     )
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), quiet_peft():
-        torch.manual_seed(seed)
-        adapted = get_peft_model(model, peft_config)
-    adapted.aoede_config = config
-    return adapted
 
 
 def trained_parameters(adapted: Any) -> dict[str, nn.Parameter]:

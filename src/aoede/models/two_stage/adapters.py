@@ -14,12 +14,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
-from aoede.models.adapters import FILE_NAME, UNSUPPORTED, quiet_peft
+from aoede.models.adapters import FILE_NAME, UNSUPPORTED, LowRankConfig, quiet_peft
 from aoede.models.folders import replacing_folder
 from aoede.models.two_stage.model import TwoStageModel
 
@@ -30,20 +30,8 @@ _SAMPLES = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class TwoStageAdapterConfig:
+class TwoStageAdapterConfig(LowRankConfig):
     """What is trained beside a frozen two-stage model."""
-
-    kind: Literal["lora", "dora"] = "lora"
-    """dora also learns the length of each adapted column."""
-
-    rank: int = 16
-    """Width of the low-rank factors."""
-
-    alpha: float = 32.0
-    """The factors' product is scaled by alpha / rank."""
-
-    dropout: float = 0.0
-    """On what enters the factors."""
 
     layers: tuple[str, ...] = ("backbone", "depth_decoder")
     """A stage (all its linear layers), a layer of one stage (`backbone.q_proj`), a layer of both (`q_proj`), or
@@ -53,14 +41,7 @@ class TwoStageAdapterConfig:
     """Train the rows of the text embedding that were added for new names in full."""
 
     def __post_init__(self) -> None:
-        if self.kind not in ("lora", "dora"):
-            raise ValueError(f"adapter kind is {self.kind!r}; it is 'lora' or 'dora'")
-        if self.rank < 1:
-            raise ValueError(f"adapter rank is {self.rank}; it must be at least 1")
-        if not self.alpha > 0:
-            raise ValueError(f"adapter alpha is {self.alpha}; it must be above 0")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"adapter dropout is {self.dropout}; it must lie in [0, 1)")
+        super().__post_init__()
         object.__setattr__(self, "layers", tuple(self.layers))
         if not self.layers:
             raise ValueError("adapter layers is empty; name stages or layers, such as backbone or depth_decoder.q_proj")
@@ -90,25 +71,16 @@ def adapt_two_stage(
     Raises:
         ValueError: a name that is none of `adaptable_layers`.
     """
-    from peft import LoraConfig, get_peft_model
-
     possible = adaptable_layers(model)
     for name in config.layers:
         if name not in possible:
             raise ValueError(f"no adapter can stand on {name!r}; this model takes {', '.join(possible)}")
-    peft_config = LoraConfig(
-        r=config.rank,
-        lora_alpha=config.alpha,  # type: ignore[arg-type]  # peft divides by the rank, so any number will do
-        lora_dropout=config.dropout,
-        use_dora=config.kind == "dora",
-        target_modules="|".join(_pattern(name, possible) for name in config.layers),
+    return config.wrap(
+        model,
+        "|".join(_pattern(name, possible) for name in config.layers),
+        seed,
         trainable_token_indices={"text_embeddings": sorted(new_text_rows)} if new_text_rows else None,
     )
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), quiet_peft():
-        torch.manual_seed(seed)
-        adapted: Any = get_peft_model(model, peft_config)
-    adapted.aoede_config = config
-    return adapted
 
 
 def save_two_stage_adapter(adapted: Any, folder: str | os.PathLike[str]) -> Path:
