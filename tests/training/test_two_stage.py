@@ -318,3 +318,15 @@ def test_the_trainer_of_transformers_takes_a_step(trained, tmp_path):
     result = trainer.train()
     assert torch.isfinite(torch.tensor(result.training_loss)) and result.global_step == 2
     assert not torch.equal(model.slot0_head.weight, before)
+
+
+def test_slots_of_one_level_share_rows_where_the_recipe_says_so(shards, codec, tmp_path):
+    plain = toy_recipe(shards, codec, steps=2)
+    scratch = dataclasses.replace(plain.model.scratch, share_rows=True, slot_gains=True)
+    recipe = dataclasses.replace(plain, model=TwoStageModelConfig(scratch=scratch))
+    model = TwoStageModel.from_pretrained(train(recipe, tmp_path) / "model")
+    assert model.config.slot_tables == [0, 1, 2, 2, 1, 2, 2] and model.slot_gains.weight.shape == (7, 32)
+    assert model.depth_heads.shape[0] == 2
+    scratch = dataclasses.replace(scratch, share_rows=False)
+    with pytest.raises(ValueError, match="slot_gains is for slots that share rows"):
+        TwoStageObjective(dataclasses.replace(recipe, model=TwoStageModelConfig(scratch=scratch)), tmp_path / "other")

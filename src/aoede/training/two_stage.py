@@ -57,8 +57,8 @@ from aoede.training.two_stage_data import (
 from aoede.training.two_stage_model import TwoStageModelConfig, build_model
 from aoede.training.voice_folder import VoiceConfig, default_speaker, write_voice
 
-_HEADS = ("slot0_head", "depth_heads")
-"""Output rows, which are no hidden matrices: Muon leaves them to AdamW."""
+_ROWS = ("slot0_head", "depth_heads", "slot_gains")
+"""Rows of outputs and of slots, which are no hidden matrices: Muon leaves them to AdamW."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +186,7 @@ class TwoStageObjective:
             rows = added if recipe.adapter.new_text_rows else ()
             self.adapted = adapt_two_stage(self.model, recipe.adapter, new_text_rows=rows, seed=seed)
         self.parallel = parallelise(self.model, recipe.parallel, self.device)
-        optim = dataclasses.replace(recipe.optim, muon_exclude=(*recipe.optim.muon_exclude, *_HEADS))
+        optim = dataclasses.replace(recipe.optim, muon_exclude=(*recipe.optim.muon_exclude, *_ROWS))
         self.optimizer = Optimizer(self.model, optim)
         self.ema = EMA(self.model, recipe.ema) if recipe.ema is not None else None
         self.state = TrainedState(self.model, self.optimizer, ema=self.ema, adapter_only=self.adapted is not None)

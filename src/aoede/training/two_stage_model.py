@@ -32,6 +32,10 @@ class TwoStageScratchConfig:
     """Slots of one level of the codec share rows: of a SNAC frame's 7 slots, four and two do. Fewer parameters, and
     each row learns from all of them. The layouts of the public CSM cannot say it."""
 
+    slot_gains: bool = False
+    """With `share_rows`: rows are multiplied by a vector of each slot, so that the backbone hears in which order the
+    codes of one level stand in a frame."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TwoStageModelConfig:
@@ -82,6 +86,7 @@ def build_model(
             text_vocab_size=vocabulary.text_size,
             stop=config.scratch.stop,
             slot_tables=[ordered.index(level) for level in layout.levels] if config.scratch.share_rows else None,
+            slot_gains=config.scratch.slot_gains,
             layout=str(layout),
             codec_fingerprint=codec.fingerprint(),
             sample_rate=codec.config.sample_rate,

@@ -26,6 +26,8 @@ class TwoStageConfig(PretrainedConfig):
         slot_tables: the table of rows that each slot uses, such as [0, 1, 2, 2, 1, 2, 2] where SNAC's levels come back
             within a frame: slots with one number share rows in the embedding (beside a vector of each slot) and in the
             depth decoder's heads. Numbered as they first come; slot 0 shares with none. None: rows for each slot.
+        slot_gains: shared rows are also multiplied by 1 + a vector of each slot. A frame is a sum, which does not change
+            where two of its codes with one table change places; with gains the backbone hears their order.
         text_vocab_size: rows of the text embedding.
         stop: "zeros": a turn ends with a frame whose codes are all 0; "row": with one more row of slot 0, for codecs
             where all zeros is a frame like any other.
@@ -51,6 +53,7 @@ class TwoStageConfig(PretrainedConfig):
     slot_sizes: list[int] | None = None
     slot_rows: list[int] | None = None
     slot_tables: list[int] | None = None
+    slot_gains: bool = False
     text_vocab_size: int = 0
     stop: str = "zeros"
     amortization_ratio: int = 1
@@ -101,6 +104,8 @@ class TwoStageConfig(PretrainedConfig):
 
     def _check_tables(self) -> None:
         if self.slot_tables is None:
+            if self.slot_gains:
+                raise ValueError("slot_gains is for slots that share rows: give slot_tables, or leave it out")
             return
         assert self.slot_sizes is not None and self.slot_rows is not None
         tables = self.slot_tables = [int(table) for table in self.slot_tables]

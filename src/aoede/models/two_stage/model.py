@@ -70,8 +70,10 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
         assert config.slot_rows is not None
         self.text_embeddings = nn.Embedding(config.text_vocab_size, width)
         self.audio_embeddings = nn.Embedding(config.slot_offsets[-1], width)
-        # Which of the slots that share rows a code stands in: without it, their order within a frame would be lost.
+        # Which of the slots that share rows a code stands in. The depth decoder reads them one by one; in the sum that
+        # the backbone reads, vectors that are added tell no order, and gains do.
         self.slot_embeddings = None if config.slot_tables is None else nn.Embedding(config.num_slots, width)
+        self.slot_gains = nn.Embedding(config.num_slots, width) if config.slot_gains else None
         self.projection = nn.Linear(width, depth_width, bias=False)
         self.slot0_head = nn.Linear(width, config.slot_rows[0], bias=False)
         self.depth_heads = nn.Parameter(torch.empty(max(config.tables), depth_width, max(config.slot_rows[1:])))
@@ -83,6 +85,9 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
         super()._init_weights(module)
         if module is self:
             init.normal_(self.depth_heads, mean=0.0, std=self.config.initializer_range)
+        elif module is self.slot_gains:
+            # Far enough apart to be told from each other, near enough that a row means the same in all slots.
+            init.normal_(self.slot_gains.weight, mean=0.0, std=0.5)
 
     def get_input_embeddings(self) -> nn.Module:
         """The text embedding."""
@@ -239,7 +244,10 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
         weight = self.audio_embeddings.weight
         # A bag adds the rows up as it reads them: [B, F, S, H] is never made.
         weights = present[..., :slots].reshape(-1, slots).to(weight.dtype)
-        audio = F.embedding_bag(rows, weight, mode="sum", per_sample_weights=weights)
+        if self.slot_gains is None:
+            audio = F.embedding_bag(rows, weight, mode="sum", per_sample_weights=weights)
+        else:
+            audio = (weights[:, None] @ (F.embedding(rows, weight) * (1 + self.slot_gains.weight)))[:, 0]
         if self.slot_embeddings is not None:
             audio = audio + weights @ self.slot_embeddings.weight
         text = self.text_embeddings(input_ids[..., slots].clamp(min=0)) * present[..., slots, None].to(weight.dtype)
@@ -249,6 +257,8 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
         """Embeddings [..., n, H] of codes [..., n] of the slots from `slot` on; below 0 is taken as 0."""
         slots = slice(slot, slot + codes.shape[-1])
         embeds: Tensor = self.audio_embeddings(codes.clamp(min=0) + self._table(codes.device)[0][slots])
+        if self.slot_gains is not None:
+            embeds = embeds * (1 + self.slot_gains.weight[slots])
         return embeds if self.slot_embeddings is None else embeds + self.slot_embeddings.weight[slots]
 
     def slot0_logits(self, hidden: Tensor) -> Tensor:
