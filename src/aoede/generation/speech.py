@@ -289,6 +289,21 @@ class Voice:
         """A decoder for one utterance, whose noise `seed` names."""
         return FrameDecoder(self.codec, self.layout, seed, self.folded)
 
+    def open_writer(self, recordings: list[torch.Tensor], changes: dict[str, Any]) -> Writer:
+        """A writer for one speech: what it hears first, and how its draws differ from the voice's own."""
+        sampling: Sampling = self.settings.sampling.override(**changes)
+        if self.engine is not None:
+            return FlatWriter(self.engine, sampling)
+        assert isinstance(self.model, TwoStageModel)
+        return TwoStageWriter(
+            self.model,
+            sampling,
+            (self.settings.depth_sampling or self.settings.sampling).override(**changes),
+            context_turns=self.settings.context_turns,
+            recordings=recordings,
+            prompt=self.voice_prompt,
+        )
+
     # -- the parts ----------------------------------------------------------------------------------------------
 
     @property
@@ -304,7 +319,7 @@ class Voice:
         if chunk_frames is not None and chunk_frames < 1:
             raise ValueError(f"chunk_frames is {chunk_frames}; 1 is a frame at a time, None lets chunks grow")
         self._check_speed(speed)
-        writer = self._writer(plan.recordings, sampling)
+        writer = self.open_writer(plan.recordings, sampling)
         for piece in plan.pieces:
             writer.check(len(piece.ids))
         return SpeechStream(
@@ -316,20 +331,6 @@ class Voice:
             speed=speed,
             notes=plan.notes,
             chunk_frames=chunk_frames,
-        )
-
-    def _writer(self, recordings: list[torch.Tensor], changes: dict[str, Any]) -> Writer:
-        sampling: Sampling = self.settings.sampling.override(**changes)
-        if self.engine is not None:
-            return FlatWriter(self.engine, sampling)
-        assert isinstance(self.model, TwoStageModel)
-        return TwoStageWriter(
-            self.model,
-            sampling,
-            (self.settings.depth_sampling or self.settings.sampling).override(**changes),
-            context_turns=self.settings.context_turns,
-            recordings=recordings,
-            prompt=self.voice_prompt,
         )
 
     def _heard(

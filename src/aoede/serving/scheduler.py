@@ -1,0 +1,345 @@
+"""The scheduler: requests in, speech out, so many at a time, the others in a queue of bounded length.
+
+Owns slots, queue, timeouts and the threads in which jobs run. Jobs write their frames together
+(`shared_engine.py`) or in turn (`served_voice.py`) and decode them in the order of urgency; either way the samples
+of a job are those of `Voice.speak`. Knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter, deque
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+
+from aoede.generation import SpeechStream, Voice
+from aoede.serving.buffer import Chunk, ChunkBuffer
+from aoede.serving.gates import Gate, Stop, Stopped
+from aoede.serving.jobs import End, Job, SpeechJob, Timings
+from aoede.serving.served_voice import ServedVoice
+from aoede.serving.shared_engine import SharedEngine
+
+_FIRST_GUESS_SECONDS, _LONGEST_RETRY_SECONDS = 2.0, 60.0
+
+
+class QueueFull(Exception):
+    """All slots are taken and the queue is full; come again after `retry_after_seconds` (an estimate, 1 or more)."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(f"all slots are taken and the queue is full; try again in {retry_after_seconds} s")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class SchedulerClosed(Exception):
+    """The scheduler finishes what it began and takes nothing new."""
+
+
+class Observer(Protocol):
+    """Is told what happens, from any thread; must not block."""
+
+    def step(self, rows: int) -> None:
+        """So many rows were stepped together."""
+
+    def first_audio(self, seconds: float) -> None:
+        """A job's first samples came so long after it was submitted."""
+
+    def ended(self, end: End | Literal["refused"], timings: Timings | None) -> None:
+        """A job ended, or was refused (no timings)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulerStats:
+    """How things stand."""
+
+    slots: int
+    running: int
+    """Jobs that have a slot."""
+
+    queue: int
+    """The most that wait."""
+
+    queued: int
+    rows: int
+    """Rows of the shared session in use; 0 where jobs write in turn."""
+
+    steps_by_rows: dict[int, int]
+    """Steps of the shared session so far, by the number of rows stepped together."""
+
+    ended: dict[str, int]
+    """Jobs so far: done, cancelled, failed, timed out, refused."""
+
+    audio_seconds: float
+    """Of sound, of all jobs that ended."""
+
+    is_draining: bool
+
+
+@dataclass(eq=False)
+class _Task:
+    job: Job
+    stream: SpeechStream
+    voice: ServedVoice
+    stop: Stop
+
+
+class Scheduler:
+    """Speaks for many at a time with one voice.
+
+    `close` (or leaving the `with` block) ends its threads.
+    """
+
+    def __init__(
+        self,
+        voice: Voice,
+        *,
+        slots: int = 8,
+        queue: int = 32,
+        threads: int = 1,
+        decoders: int = 1,
+        job_timeout: float | None = 600.0,
+        reader_timeout: float | None = 60.0,
+        buffer_seconds: float = 10.0,
+        observer: Observer | None = None,
+    ) -> None:
+        """Start.
+
+        Args:
+            voice: flat or two-stage; others may go on using it.
+            slots: jobs at a time.
+            queue: jobs that may wait for a slot.
+            threads: torch's threads for one operation, in the scheduler's threads. Torch has one such number for all
+                threads that begin later, so set it here and nowhere else.
+            decoders: codecs at work at a time, beside the model.
+            job_timeout: seconds a job may take from its slot on; None: no limit.
+            reader_timeout: seconds that a reader may take nothing while samples wait; None: no limit.
+            buffer_seconds: sound made ahead of a job's reader; then the job waits, and no other does.
+            observer: is told what happens (`metrics.py`).
+        Raises:
+            ValueError: a number out of range.
+        """
+        for name, number, least in (
+            ("slots", slots, 1), ("queue", queue, 0), ("threads", threads, 1), ("decoders", decoders, 1),
+        ):  # fmt: skip
+            if number < least:
+                raise ValueError(f"{name} is {number}; at least {least} is needed")
+        for name, seconds in (
+            ("job_timeout", job_timeout), ("reader_timeout", reader_timeout), ("buffer_seconds", buffer_seconds),
+        ):  # fmt: skip
+            if seconds is not None and not 0 < seconds < math.inf:
+                raise ValueError(f"{name} is {seconds}; it is seconds above 0, or None for no limit")
+        self.voice, self.slots, self.queue = voice, slots, queue
+        self._job_timeout, self._reader_timeout, self._buffer_seconds = job_timeout, reader_timeout, buffer_seconds
+        self._observer, self._threads = observer, threads
+        self._writing, self._decoding = Gate(), Gate(decoders)
+        self._shared: SharedEngine | None = None
+        self._changed = threading.Condition()
+        self._waiting: deque[_Task] = deque()
+        self._tasks: dict[Job, _Task] = {}
+        self._preparing = self._running = self._number = 0
+        self._ended: Counter[str] = Counter()
+        self._audio_seconds = 0.0
+        self._job_seconds = _FIRST_GUESS_SECONDS
+        self._is_draining = self._is_closed = False
+        self._workers = [
+            threading.Thread(target=self._work, name=f"aoede-job-{number}", daemon=True) for number in range(slots)
+        ]
+        for worker in self._workers:
+            worker.start()
+
+    def __enter__(self) -> Scheduler:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- for those who ask --------------------------------------------------------------------------------------
+
+    def submit(self, request: SpeechJob) -> Job:
+        """Take a request; it runs as soon as it has a slot.
+
+        Reading the text takes milliseconds, a recording as long as encoding it: a caller who must not wait calls this
+        in a thread. It may be called from many.
+
+        Raises:
+            QueueFull: at once, where no slot and no place in the queue is free.
+            SchedulerClosed: after `drain` or `close`.
+            ValueError: what `Voice.speak` refuses.
+        """
+        with self._changed:
+            if self._is_draining:
+                raise SchedulerClosed("the server is shutting down: it finishes what it began and takes nothing new")
+            if self._running + len(self._waiting) + self._preparing >= self.slots + self.queue:
+                self._ended["refused"] += 1
+                retry = self._retry_after()
+                if self._observer is not None:
+                    self._observer.ended("refused", None)
+                raise QueueFull(retry)
+            self._preparing += 1
+            number, self._number = self._number, self._number + 1
+        task: _Task | None = None
+        try:
+            task = self._prepare(number, request)
+        finally:
+            with self._changed:
+                self._preparing -= 1
+                if task is not None:
+                    self._tasks[task.job] = task
+                    self._waiting.append(task)
+                self._changed.notify_all()
+        return task.job
+
+    def stats(self) -> SchedulerStats:
+        """How things stand."""
+        with self._changed:
+            return SchedulerStats(
+                slots=self.slots,
+                running=self._running,
+                queue=self.queue,
+                queued=len(self._waiting),
+                rows=0 if self._shared is None else self._shared.rows,
+                steps_by_rows={} if self._shared is None else self._shared.steps_by_rows,
+                ended=dict(self._ended),
+                audio_seconds=self._audio_seconds,
+                is_draining=self._is_draining,
+            )
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Take nothing new and wait until all that was taken has ended; False when the time is over first."""
+        with self._changed:
+            self._is_draining = True
+            return self._changed.wait_for(lambda: not (self._tasks or self._preparing), timeout)
+
+    def close(self) -> None:
+        """Cancel what is left and end the threads."""
+        with self._changed:
+            self._is_draining = self._is_closed = True
+            left = list(self._tasks)
+            self._changed.notify_all()
+        for job in left:
+            job.cancel()
+        for worker in self._workers:
+            worker.join()
+        if self._shared is not None:
+            self._shared.close()
+
+    # -- the life of a job --------------------------------------------------------------------------------------
+
+    def _prepare(self, number: int, request: SpeechJob) -> _Task:
+        rate = self.voice.sample_rate
+        buffer = ChunkBuffer(round(self._buffer_seconds * rate))
+        job = Job(number, request, rate, buffer=buffer, on_cancel=self._cancel)
+        stop = Stop(self._job_timeout)
+        voice = ServedVoice(
+            self.voice,
+            stop=stop,
+            shared=self._shared,
+            writing=self._writing,
+            decoding=self._decoding,
+            urgency=lambda: job.runs_dry_at,
+        )
+        stream = voice.stream(
+            request.text,
+            request.speaker,
+            seed=request.seed,
+            temperature=request.temperature,
+            top_p=request.top_p,
+            top_k=request.top_k,
+            speed=request.speed,
+            reference=request.reference,
+            reference_text=request.reference_text,
+        )
+        return _Task(job, stream, voice, stop)
+
+    def _cancel(self, job: Job) -> None:
+        if not job.finish("cancelled"):
+            return
+        with self._changed:
+            task = self._tasks.get(job)
+            if task is not None and task in self._waiting:
+                self._waiting.remove(task)
+                self._forget(task)
+        if task is not None:
+            task.stop.set()
+
+    def _work(self) -> None:
+        torch.set_num_threads(self._threads)
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._is_closed)
+                if not self._waiting:
+                    return
+                task = self._waiting.popleft()
+                self._running += 1
+            try:
+                self._run(task)
+            finally:
+                with self._changed:
+                    self._running -= 1
+                    self._forget(task)
+
+    def _run(self, task: _Task) -> None:
+        job, stream = task.job, task.stream
+        if not job.start():
+            return
+        task.stop.begin()
+        try:
+            self._speak(task)
+            job.finish("done")
+        except Stopped:
+            assert job.state == "cancelled"
+        except TimeoutError as error:
+            job.finish("timed out", error)
+        except Exception as error:
+            # Whatever it was (memory for one of them): it ended this job, and the next one starts afresh.
+            job.finish("failed", error)
+        finally:
+            stream.close()
+
+    def _speak(self, task: _Task) -> None:
+        job, stream, frames = task.job, task.stream, task.voice.frames
+        rate, frame_seconds = job.sample_rate, 1.0 / self.voice.frame_rate
+        count, told = 0, 0
+        for samples in stream:
+            task.stop.check()
+            chunk = Chunk(
+                samples=samples,
+                start=count / rate,
+                frames=[frame.tolist() for frame in frames],
+                frames_start=told * frame_seconds,
+            )
+            told, count = told + len(frames), count + len(samples)
+            frames.clear()
+            job.tell(stream.notes, stream.cut)
+            is_first = not job.buffer.num_samples
+            limits = [limit for limit in (self._reader_timeout, task.stop.left) if limit is not None]
+            try:
+                if not job.give(chunk, min(limits) if limits else None):
+                    raise Stopped
+            except TimeoutError:
+                task.stop.check()
+                raise
+            if is_first and self._observer is not None:
+                self._observer.first_audio(job.timings.first_audio or 0.0)
+        job.tell(stream.notes, stream.cut)
+
+    def _forget(self, task: _Task) -> None:
+        """Count a job that has ended. The lock is held."""
+        job, timings = task.job, task.job.timings
+        self._tasks.pop(job, None)
+        self._ended[job.state] += 1
+        self._audio_seconds += timings.audio
+        if job.state == "done":
+            self._job_seconds += 0.2 * (timings.running - self._job_seconds)
+        self._changed.notify_all()
+        if self._observer is not None:
+            assert job.state not in ("queued", "running")
+            self._observer.ended(job.state, timings)
+
+    def _retry_after(self) -> int:
+        """Seconds until a place is free, as things go."""
+        ahead = (1 + self.queue / self.slots) * self._job_seconds
+        return math.ceil(min(max(ahead / 2, 1.0), _LONGEST_RETRY_SECONDS))

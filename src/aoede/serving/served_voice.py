@@ -1,0 +1,118 @@
+"""A voice as one job sees it: it speaks with the parts that all jobs share, and stops when the job does.
+
+Owns what stands between a `SpeechStream` and the scheduler: whose turn it is to write or to decode, and which frames
+were written. Knows nothing of queues or readers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from aoede.generation import Step, Voice
+from aoede.generation.decoders import FrameDecoder
+from aoede.generation.writers import FlatWriter, Utterance, Writer
+from aoede.serving.gates import Gate, Stop
+from aoede.serving.shared_engine import SharedEngine
+
+
+class ServedVoice(Voice):
+    """One job's view of a voice: same parts, same samples.
+
+    Attributes:
+        frames: written and not yet collected.
+        num_frames: written so far.
+    """
+
+    def __init__(
+        self,
+        voice: Voice,
+        *,
+        stop: Stop,
+        shared: SharedEngine | None,
+        writing: Gate,
+        decoding: Gate,
+        urgency: Callable[[], float],
+    ) -> None:
+        """View a voice.
+
+        Args:
+            stop: of the job.
+            shared: where its frames are written with those of other jobs; None: by itself, frame by frame in turn.
+            writing, decoding: gates of those turns, and of the codec's.
+            urgency: how urgent the job's decoding is.
+        """
+        self.__dict__.update(voice.__dict__)  # all parts are the voice's own: nothing is loaded or folded again
+        self.frames: list[torch.Tensor] = []
+        self._stop, self._shared = stop, shared
+        self._writing, self._decoding, self._urgency = writing, decoding, urgency
+
+    def open_writer(self, recordings: list[torch.Tensor], changes: dict[str, Any]) -> Writer:
+        """A writer for this job."""
+        inner = super().open_writer(recordings, changes)
+        if self._shared is not None:
+            assert isinstance(inner, FlatWriter)
+            return _Followed(FlatWriter(self._shared.of(self._stop), inner.sampling), self._stop, None, self.frames)
+        return _Followed(inner, self._stop, self._writing, self.frames)
+
+    def open_decoder(self, seed: int) -> FrameDecoder:
+        """A decoder that waits for its turn."""
+        return _GatedDecoder(self, seed, self._decoding, self._stop, self._urgency)
+
+
+class _Followed:
+    """A writer whose frames are noted, and which takes turns where a gate is given."""
+
+    def __init__(self, inner: Writer, stop: Stop, gate: Gate | None, frames: list[torch.Tensor]) -> None:
+        self._inner, self._stop, self._gate, self._frames = inner, stop, gate, frames
+
+    @property
+    def notes(self) -> list[str]:
+        """The writer's own."""
+        return self._inner.notes
+
+    def check(self, num_ids: int) -> None:
+        """As the writer."""
+        self._inner.check(num_ids)
+
+    def hear(self, turn: torch.Tensor) -> None:
+        """As the writer."""
+        self._inner.hear(turn)
+
+    def write(self, utterance: Utterance) -> Iterator[Step]:
+        """As the writer, a frame a turn."""
+        steps = self._inner.write(utterance)
+        while True:
+            self._stop.check()
+            if self._gate is None:
+                step = next(steps, None)
+            else:
+                with self._gate.turn(self._stop):
+                    step = next(steps, None)
+            if step is None:
+                return
+            if step.frame is not None:
+                self._frames.append(step.frame)
+            yield step
+
+
+class _GatedDecoder(FrameDecoder):
+    """A frame decoder that waits for its turn."""
+
+    def __init__(self, voice: Voice, seed: int, gate: Gate, stop: Stop, urgency: Callable[[], float]) -> None:
+        super().__init__(voice.codec, voice.layout, seed, voice.folded)
+        self._gate, self._stop, self._urgency = gate, stop, urgency
+
+    def push(self, frames: Any) -> NDArray[np.float32]:
+        """As the decoder."""
+        with self._gate.turn(self._stop, self._urgency()):
+            return super().push(frames)
+
+    def finish(self) -> NDArray[np.float32]:
+        """As the decoder."""
+        with self._gate.turn(self._stop, self._urgency()):
+            return super().finish()
