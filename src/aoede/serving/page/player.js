@@ -80,6 +80,11 @@ export class Player {
     this.context?.resume();
   }
 
+  /** Where the next playing begins, in seconds; only while idle. */
+  place(seconds) {
+    this._reset(Math.round(seconds * RATE));
+  }
+
   /** Silence at once; the position stays where it was. */
   stop() {
     const position = Math.round(this.position * RATE);

@@ -27,11 +27,16 @@ export class Spectrum {
     this._imaginary = new Float32Array(SIZE);
   }
 
-  /** Adds the columns whose whole window has arrived. @param {Float32Array} samples all of them, from the start. */
-  push(samples) {
+  /**
+   * Adds the columns whose whole window has arrived.
+   *
+   * @param {Float32Array} samples all of them, from the start.
+   * @param {boolean} last no more will come: windows may reach past the end, into silence.
+   */
+  push(samples, last = false) {
     for (;;) {
       const centre = this.count * this._hop;
-      if (centre + SIZE / 2 > samples.length) return;
+      if (centre + (last ? 0 : SIZE / 2) > samples.length) return;
       if ((this.count + 1) * BANDS > this.columns.length) {
         const larger = new Uint8Array(2 * this.columns.length);
         larger.set(this.columns);
@@ -43,7 +48,7 @@ export class Spectrum {
   }
 
   _column(samples, from) {
-    for (let i = 0; i < SIZE; i++) this._real[i] = from + i < 0 ? 0 : samples[from + i] * this._window[i];
+    for (let i = 0; i < SIZE; i++) this._real[i] = (samples[from + i] ?? 0) * this._window[i];
     this._imaginary.fill(0);
     transform(this._real, this._imaginary);
     for (let band = 0; band < BANDS; band++) {

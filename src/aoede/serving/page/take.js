@@ -17,7 +17,7 @@ let count = 0;
 export class Take {
   /**
    * @param {object} asked {text, voice, model, seed, speed, temperature, reference}: what was asked for.
-   * @param {object|null} frame the voice's {seconds, levels, codebook_sizes}; null where the server does not say.
+   * @param {object} frame the voice's {seconds, levels, codebook_sizes}.
    */
   constructor(asked, frame) {
     Object.assign(this, { asked, frame, id: ++count, ended: false, end: "", notes: [] });
@@ -63,6 +63,7 @@ export class Take {
   finish(end) {
     this.ended = true;
     this.end = end;
+    this.spectrum.push(this.samples, true);
   }
 
   /** The last frame that begins at or before a time, -1 before the first. */
