@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from aoede.generation.requests import Request, Step, TextRequest, frames_that_fit
+from aoede.generation.row_session import RowSession
+from aoede.generation.row_stage import RowStage
 from aoede.generation.sampling import Sampling
 from aoede.generation.session import Session, backbone_step
 from aoede.models import CodecCausalLM
@@ -33,6 +35,8 @@ class Engine:
         self.num_slots = model.vocabulary.num_slots
         self.open_id, self.close_id = model.vocabulary.open_id, model.vocabulary.close_id
         self.is_parallel = model.config.text_stride is not None
+        self._stage: RowStage | None = None
+        self._has_stage = backend is None
         self._compiled: Callable[..., Tensor] | None = None
         if backend is not None:
             self._compiled = torch.compile(backbone_step, backend=backend, fullgraph=True)
@@ -47,7 +51,20 @@ class Engine:
         Raises:
             ValueError: a model that cannot decode rows of different lengths together (says why).
         """
+        if (stage := self.stage()) is not None:
+            return RowSession(stage, rows, sampling or Sampling())
         return Session(self.model, rows, sampling or Sampling(), capacity, self._compiled)
+
+    def stage(self) -> RowStage | None:
+        """What makes rows independent of one another to the bit, where the model and this machine allow it.
+
+        It holds copies of the weights, made when they are first asked for and anew when the weights have changed.
+        """
+        if self._has_stage and (self._stage is None or not self._stage.is_current()):
+            self._stage = None  # before another is made: copies are large
+            self._stage = RowStage.of(self.model)
+            self._has_stage = self._stage is not None
+        return self._stage
 
     def generate(self, requests: Sequence[Request | TextRequest], sampling: Sampling) -> Iterator[Step]:
         """Frames (or text ids) of all requests as they are finished.

@@ -27,5 +27,9 @@ def draw(logits: Tensor, sampling: Sampling, generators: Sequence[torch.Generato
     """
     if sampling.temperature == 0.0:
         return choose(logits, sampling, None)
-    uniform = torch.cat([torch.rand(1, generator=generator, dtype=torch.float64) for generator in generators])
-    return choose(logits, sampling, uniform)
+    return choose(logits, sampling, torch.cat([number(generator) for generator in generators]))
+
+
+def number(generator: torch.Generator) -> Tensor:
+    """[1] float64: the number that a row's next id is drawn with."""
+    return torch.rand(1, generator=generator, dtype=torch.float64)

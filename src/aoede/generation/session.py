@@ -7,7 +7,7 @@ codecs, files or who asks. `engine.py` opens sessions and checks requests.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -19,13 +19,14 @@ from transformers.cache_utils import Cache
 
 from aoede.generation.cache import RowsCache
 from aoede.generation.requests import Request, Step, TextRequest, check, prompt_ids, room
-from aoede.generation.sampling import Sampling, draw
+from aoede.generation.sampling import Sampling, number
 from aoede.models import CodecCausalLM
+from aoede.models.sampling import choose
 from aoede.tokens.router import TEXT
 
 
 @dataclass(eq=False)
-class _Row:
+class Row:
     """Where one row stands."""
 
     number: int
@@ -45,9 +46,12 @@ class _Row:
     """Text ids since the row or its last span began; only parallel positions ask."""
 
     hidden: Tensor | None
-    """[H] after the prompt, until the first id is drawn."""
+    """[H] after the last id that was read, where the next one is still to be drawn."""
 
     generator: torch.Generator
+    uniform: Tensor | None = None
+    """[1] float64, the number that its next id is drawn with."""
+
     pending: int | None = None
     """Drawn, not yet read."""
 
@@ -71,22 +75,20 @@ class Session:
         model: CodecCausalLM,
         rows: int,
         sampling: Sampling,
-        capacity: int | None,
-        compiled: Callable[..., Tensor] | None,
+        capacity: int | None = None,
+        compiled: Callable[..., Tensor] | None = None,
     ) -> None:
         if rows < 1:
             raise ValueError(f"a session of {rows} rows; at least 1 is needed")
         self.model, self.size, self.sampling = model, rows, sampling
-        self.cache = RowsCache(model.model.config, rows, is_compiled=compiled is not None)
-        if capacity is not None:
-            self.cache.reserve(capacity)
         self._compiled = compiled
         # A compiled step writes into buffers, which inference tensors forbid outside their mode.
         self._mode = torch.inference_mode if compiled is None else torch.no_grad
+        self._open(capacity)
         vocabulary = model.vocabulary
         self._starts = [vocabulary.range_of(slot).start for slot in range(vocabulary.num_slots)]
         self._groups = {route: group[0] for group in model.router.groups for route in group}
-        self._rows: list[_Row] = []  # those whose prompt alone was read stand last
+        self._rows: list[Row] = []  # those whose prompt alone was read stand last
         self._num_fresh = 0
         self._next = 0
         self._was_training = model.training
@@ -120,20 +122,14 @@ class Session:
                 f"{len(requests)} requests for {self.free} free rows of {self.size}; wait for rows to end, let some "
                 "leave, or open a session of more rows"
             )
-        for number, request in enumerate(requests, self._next):
-            check(self.model, number, request)
+        for place, request in enumerate(requests, self._next):
+            check(self.model, place, request)
         if not requests:
             return []
         prompts = [prompt_ids(self.model, request) for request in requests]
         limits = [room(self.model, request) for request in requests]
-        slots = self.model.vocabulary.num_slots
-        for request, prompt, limit in zip(requests, prompts, limits, strict=True):
-            self.cache.reserve(len(prompt) + limit * (slots if isinstance(request, Request) else 1) + 1)
-        # States cannot be padded: their prompts are read one by one.
-        parts = [[i] for i in range(len(requests))] if self.cache.has_states else [list(range(len(requests)))]
         with self._mode():
-            for part in parts:
-                self._prefill([requests[i] for i in part], [prompts[i] for i in part], [limits[i] for i in part])
+            self._begin(requests, prompts, limits)
         return [row.number for row in self._rows[-len(requests) :]]
 
     def leave(self, number: int) -> None:
@@ -163,22 +159,51 @@ class Session:
 
     # -- decoding -----------------------------------------------------------------------------------------------
 
-    def step(self) -> list[Step]:
+    def step(self, only: Collection[int] | None = None) -> list[Step]:
         """One id for every row.
 
+        Args:
+            only: numbers of the rows that go on, the others stand still; only a `RowSession` can do that.
         Returns:
             the frames that are finished now, the text ids, the rows that ended: in the order in which the rows joined.
+        Raises:
+            ValueError: rows that cannot stand still.
         """
-        if not self._rows:
+        rows = self._rows if only is None else self._some(only)
+        if not rows:
             return []
         with self._mode():
-            hidden = self._read()
-            for row in self._rows:
-                row.hidden = None
-            self._num_fresh = 0
-            chosen = self._choose(hidden)
+            chosen = self._choose(rows, self._read(rows))
         # Outside the mode: what is told belongs to the caller, as ordinary tensors.
-        return sorted(self._tell(chosen), key=lambda step: step.row)
+        return sorted(self._tell(rows, chosen), key=lambda step: step.row)
+
+    # -- what a session of another kind does in its own way -----------------------------------------------------
+
+    def _open(self, capacity: int | None) -> None:
+        """Make room."""
+        self.cache = RowsCache(self.model.model.config, self.size, is_compiled=self._compiled is not None)
+        if capacity is not None:
+            self.cache.reserve(capacity)
+
+    def _begin(self, requests: Sequence[Request | TextRequest], prompts: list[list[int]], limits: list[int]) -> None:
+        """Read prompts and add their rows."""
+        slots = self.model.vocabulary.num_slots
+        for request, prompt, limit in zip(requests, prompts, limits, strict=True):
+            self.cache.reserve(len(prompt) + limit * (slots if isinstance(request, Request) else 1) + 1)
+        # States cannot be padded: their prompts are read one by one.
+        parts = [[i] for i in range(len(requests))] if self.cache.has_states else [list(range(len(requests)))]
+        for part in parts:
+            self._prefill([requests[i] for i in part], [prompts[i] for i in part], [limits[i] for i in part])
+
+    def _some(self, only: Collection[int]) -> list[Row]:
+        """The rows of these numbers."""
+        if set(only) != {row.number for row in self._rows}:
+            raise ValueError("rows of this session walk in step: step all of them")
+        return self._rows
+
+    def _logits(self, hidden: Tensor, route: int) -> tuple[Tensor, Tensor]:
+        """As `CodecCausalLM.routed_logits`."""
+        return self.model.routed_logits(hidden, route)
 
     def _prefill(self, requests: Sequence[Request | TextRequest], prompts: list[list[int]], limits: list[int]) -> None:
         """Read prompts, padded on the right: causal attention never looks there, and only what is real is kept."""
@@ -194,30 +219,38 @@ class Session:
         hidden, _ = model.hidden_states(ids, past_key_values=source, use_cache=True, **settings)
         for index, (request, prompt, limit) in enumerate(zip(requests, prompts, limits, strict=True)):
             self.cache.insert(source, index, len(prompt), len(self._rows))
-            state = model.row_state(torch.tensor([prompt]))
-            row = _Row(
-                number=self._next,
-                request=request,
-                sampling=request.sampling or self.sampling,
-                limit=limit,
-                route=int(state.route),
-                length=len(prompt),
-                position=len(prompt),
-                read=0,
-                hidden=hidden[index, len(prompt) - 1].clone(),
-                generator=torch.Generator().manual_seed(request.seed),
-            )
-            if own is not None:
-                assert state.spoken is not None and state.read is not None
-                row.position, row.read = int(state.spoken), int(state.read)
-            self._rows.append(row)
+            self._add(request, prompt, limit, hidden[index, len(prompt) - 1].clone())
             self._num_fresh += 1
-            self._next += 1
 
-    def _read(self) -> Tensor:
-        """Hidden states [n, H] of all rows: what was drawn last goes through the backbone, new rows have theirs."""
+    def _add(self, request: Request | TextRequest, prompt: list[int], limit: int, hidden: Tensor) -> Row:
+        """A row whose prompt was read."""
+        state = self.model.row_state(torch.tensor([prompt]))
+        row = Row(
+            number=self._next,
+            request=request,
+            sampling=request.sampling or self.sampling,
+            limit=limit,
+            route=int(state.route),
+            length=len(prompt),
+            position=len(prompt),
+            read=0,
+            hidden=hidden,
+            generator=torch.Generator().manual_seed(request.seed),
+        )
+        if self.model.config.text_stride is not None:
+            assert state.spoken is not None and state.read is not None
+            row.position, row.read = int(state.spoken), int(state.read)
+        self._rows.append(row)
+        self._next += 1
+        return row
+
+    def _read(self, rows: list[Row]) -> Tensor:
+        """Hidden states [n, H] of rows: what was drawn last goes through the backbone, new rows have theirs."""
         count = len(self._rows) - self._num_fresh
         fresh = [row.hidden for row in self._rows[count:] if row.hidden is not None]
+        for row in self._rows[count:]:
+            row.hidden = None
+        self._num_fresh = 0
         if count == 0:
             return torch.stack(fresh)
         rows = self._rows[:count]
@@ -238,12 +271,16 @@ class Session:
             self.cache,
         )[:count]
         for row in rows:
-            row.length += 1
-            row.position += row.route != TEXT or self.model.config.text_stride is None
-            row.read += row.route == TEXT
+            self._advance(row)
         return torch.cat([hidden, torch.stack(fresh)]) if fresh else hidden
 
-    def _position(self, row: _Row) -> int:
+    def _advance(self, row: Row) -> None:
+        """What was drawn last has been read."""
+        row.length += 1
+        row.position += row.route != TEXT or self.model.config.text_stride is None
+        row.read += row.route == TEXT
+
+    def _position(self, row: Row) -> int:
         """Position of the id that is read now; text under parallel positions keeps its stride (models/positions.py)."""
         own = self.model.config.text_stride
         if own is None or row.route != TEXT:
@@ -251,41 +288,44 @@ class Session:
         stride = own if row.request.text_stride is None else row.request.text_stride
         return row.position + round(float(np.float32(row.read) * np.float32(stride)))
 
-    def _choose(self, hidden: Tensor) -> list[int]:
+    def _choose(self, everybody: list[Row], hidden: Tensor) -> list[int]:
         """One id a row: a product for each range and way of drawing that occurs."""
         parts: dict[tuple[int, Sampling], list[int]] = {}
-        for index, row in enumerate(self._rows):
+        for index, row in enumerate(everybody):
             parts.setdefault((self._groups[row.route], row.sampling), []).append(index)
-        chosen = [0] * len(self._rows)
+            if row.sampling.temperature > 0 and row.uniform is None:
+                row.uniform = number(row.generator)
+        chosen = [0] * len(everybody)
         vocabulary = self.model.vocabulary
         for (route, sampling), members in parts.items():
             states = hidden if len(members) == len(hidden) else hidden[torch.tensor(members, device=hidden.device)]
-            logits, ids = self.model.routed_logits(states, route)
-            rows = [self._rows[index] for index in members]
+            logits, ids = self._logits(states, route)
+            rows = [everybody[index] for index in members]
             if route == TEXT:
                 logits = logits.masked_fill(ids == vocabulary.open_id, -torch.inf)
             elif route == 0 and not all(row.may_close for row in rows):
                 barred = torch.tensor([not row.may_close for row in rows], device=logits.device)
                 logits = logits.masked_fill((ids == vocabulary.close_id) & barred[:, None], -torch.inf)
-            drawn = ids[draw(logits, sampling, [row.generator for row in rows])].tolist()
+            numbers = [row.uniform for row in rows if row.uniform is not None]
+            drawn = ids[choose(logits, sampling, torch.cat(numbers) if numbers else None)].tolist()
             for index, token in zip(members, drawn, strict=True):
                 chosen[index] = token
         return chosen
 
-    def _tell(self, chosen: list[int]) -> list[Step]:
+    def _tell(self, rows: list[Row], chosen: list[int]) -> list[Step]:
         """Move every row on by what it drew."""
         steps, ended = [], []
-        for index, (row, token) in enumerate(zip(self._rows, chosen, strict=True)):
-            row.pending = token
+        for index, (row, token) in enumerate(zip(rows, chosen, strict=True)):
+            row.pending, row.uniform = token, None
             told = self._text(row, token) if isinstance(row.request, TextRequest) else self._slot(row, token)
             steps += told
             if told and told[-1].end is not None:
                 ended.append(index)
-        for index in reversed(ended):
-            self._remove(index)
+        for row in [rows[index] for index in reversed(ended)]:
+            self._remove(self._rows.index(row))
         return steps
 
-    def _slot(self, row: _Row, token: int) -> list[Step]:
+    def _slot(self, row: Row, token: int) -> list[Step]:
         if row.route == 0:
             if token == self.model.vocabulary.close_id:
                 return [Step(row.number, end="closed")]
@@ -299,7 +339,7 @@ class Session:
         row.count += 1
         return [Step(row.number, frame=frame)]
 
-    def _text(self, row: _Row, token: int) -> list[Step]:
+    def _text(self, row: Row, token: int) -> list[Step]:
         assert isinstance(row.request, TextRequest)
         if token in row.request.stop_ids:
             return [Step(row.number, end="closed")]

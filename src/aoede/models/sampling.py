@@ -14,6 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_FEW = 128
+"""Ids that are sorted first: most draws fall among them, and sorting thousands takes longer than a small layer."""
+
+_TIE = 1e-12
+"""Far below the rounding of a score."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
@@ -72,18 +78,45 @@ def choose(logits: Tensor, sampling: Sampling, uniform: Tensor | None) -> Tensor
     if sampling.temperature == 0.0:
         return logits.argmax(-1)
     assert uniform is not None
-    scores = logits.float() / sampling.temperature
-    k = min(sampling.top_k or scores.shape[-1], scores.shape[-1])
-    # Sorted by score, so that the filters are prefixes and equal draws pick equal ids.
-    top, columns = scores.topk(k, dim=-1)
-    probabilities = top.double().softmax(-1)
+    scores = (logits.float() / sampling.temperature).double()
+    size = scores.shape[-1]
+    # Equal scores stand in the order of their columns, whichever way the rows are sorted.
+    scores = scores - _TIE * torch.arange(size, device=scores.device)
+    k = min(sampling.top_k or size, size)
+    if k < size:
+        top, columns = scores.topk(k, dim=-1)
+        return columns.gather(-1, _place(top.softmax(-1), sampling, uniform)[0])[:, 0]
+    probabilities = scores.softmax(-1)
+    most, columns = probabilities.topk(min(_FEW, size), dim=-1)
+    place, is_sure = _place(most, sampling, uniform)
+    chosen = columns.gather(-1, place)[:, 0]
+    if size > _FEW and not bool(is_sure.all()):  # few draws go beyond them
+        rows = (~is_sure).nonzero()[:, 0]
+        most, columns = probabilities[rows].topk(size, dim=-1)
+        chosen[rows] = columns.gather(-1, _place(most, sampling, uniform.to(rows.device)[rows])[0])[:, 0]
+    return chosen
+
+
+def _place(probabilities: Tensor, sampling: Sampling, uniform: Tensor) -> tuple[Tensor, Tensor]:
+    """Where draws fall in the highest probabilities.
+
+    Args:
+        probabilities: [N, n], falling; the rest of each row's 1 is what was left out.
+    Returns:
+        [N, 1] int64 places, and [N] bool: what was left out makes no difference.
+    """
+    kept = probabilities
     if sampling.top_p < 1.0:
         before = probabilities.cumsum(-1) - probabilities
-        probabilities = probabilities.masked_fill(before >= sampling.top_p, 0.0)
+        kept = kept.masked_fill(before >= sampling.top_p, 0.0)
     if sampling.min_p > 0.0:
-        probabilities = probabilities.masked_fill(probabilities < sampling.min_p * probabilities[:, :1], 0.0)
-    mass = probabilities.cumsum(-1)
-    place = torch.searchsorted(mass, uniform.to(mass.device)[:, None] * mass[:, -1:], right=True)
+        kept = kept.masked_fill(probabilities < sampling.min_p * probabilities[:, :1], 0.0)
+    mass = kept.cumsum(-1)
+    uniform = uniform.to(mass.device)[:, None]
+    is_filtered = sampling.top_p < 1.0 or sampling.min_p > 0.0
+    draw = uniform * mass[:, -1:] if is_filtered else uniform
+    place = torch.searchsorted(mass, draw, right=True)
+    is_sure = kept[:, -1] == 0 if is_filtered else draw[:, 0] < mass[:, -1]
     # A draw in the last rounding error of the mass must not fall on an id that was filtered out.
-    last = (probabilities > 0).sum(-1, keepdim=True) - 1
-    return columns.gather(-1, torch.minimum(place, last))[:, 0]
+    last = (kept > 0).sum(-1, keepdim=True) - 1
+    return torch.minimum(place, last), is_sure
