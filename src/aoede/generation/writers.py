@@ -13,8 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from aoede.generation.engine import Engine
-from aoede.generation.requests import Request, Step
+from aoede.generation.requests import Request, Step, TextRequest
 from aoede.generation.sampling import Sampling
 from aoede.generation.voice_prompt import VoicePrompt
 from aoede.models import TwoStageModel
@@ -52,10 +51,17 @@ class Writer(Protocol):
         """Its frames as they come, then a step with its end."""
 
 
+class Generating(Protocol):
+    """What a flat model's frames come from: an `Engine`, or a part in one that many share."""
+
+    def generate(self, requests: Sequence[Request | TextRequest], sampling: Sampling) -> Iterator[Step]:
+        """Frames of all requests as they are finished."""
+
+
 class FlatWriter:
     """A flat model: each utterance stands alone."""
 
-    def __init__(self, engine: Engine, sampling: Sampling) -> None:
+    def __init__(self, engine: Generating, sampling: Sampling) -> None:
         self.engine, self.sampling = engine, sampling
         self.notes: list[str] = []
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -136,6 +135,10 @@ class Scheduler:
         self._observer, self._threads = observer, threads
         self._writing, self._decoding = Gate(), Gate(decoders)
         self._shared: SharedEngine | None = None
+        if voice.engine is not None and voice.engine.stage() is not None:
+            self._shared = SharedEngine(
+                voice.engine, slots, threads=threads, on_step=None if observer is None else observer.step
+            )
         self._changed = threading.Condition()
         self._waiting: deque[_Task] = deque()
         self._tasks: dict[Job, _Task] = {}

@@ -6,14 +6,14 @@ were written. Knows nothing of queues or readers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from aoede.generation import Step, Voice
+from aoede.generation import Request, Sampling, Step, TextRequest, Voice
 from aoede.generation.decoders import FrameDecoder
 from aoede.generation.writers import FlatWriter, Utterance, Writer
 from aoede.serving.gates import Gate, Stop
@@ -56,12 +56,24 @@ class ServedVoice(Voice):
         inner = super().open_writer(recordings, changes)
         if self._shared is not None:
             assert isinstance(inner, FlatWriter)
-            return _Followed(FlatWriter(self._shared.of(self._stop), inner.sampling), self._stop, None, self.frames)
+            inner.engine = _JobEngine(self._shared, self._stop)
+            return _Followed(inner, self._stop, None, self.frames)
         return _Followed(inner, self._stop, self._writing, self.frames)
 
     def open_decoder(self, seed: int) -> FrameDecoder:
         """A decoder that waits for its turn."""
         return _GatedDecoder(self, seed, self._decoding, self._stop, self._urgency)
+
+
+class _JobEngine:
+    """The shared engine, for one job."""
+
+    def __init__(self, shared: SharedEngine, stop: Stop) -> None:
+        self._shared, self._stop = shared, stop
+
+    def generate(self, requests: Sequence[Request | TextRequest], sampling: Sampling) -> Iterator[Step]:
+        """As the engine."""
+        return self._shared.generate(requests, sampling, self._stop)
 
 
 class _Followed:
