@@ -16,6 +16,7 @@ from collections.abc import Sequence
 VERBS = (
     "speak",
     "voices",
+    "serve",
     "generate",
     "codec",
     "data",
@@ -50,6 +51,10 @@ EXTRAS = {
     "onnxruntime": "onnx",
     "openvino": "openvino",
     "ray": "ray",
+    "fastapi": "serve",
+    "python_multipart": "serve",
+    "prometheus_client": "serve",
+    "uvicorn": "serve",
 }
 
 EPILOG = """\

@@ -99,7 +99,7 @@ def encode(name: FormatName, samples: NDArray[np.float32], rate: int) -> bytes:
 
 
 def wav_header(rate: int, size: int | None = None) -> bytes:
-    """The 44 bytes before the samples of a mono 16-bit WAV; without a size (in bytes), of one that ends when it ends."""
+    """The 44 bytes before the samples of a mono 16-bit WAV; size is in bytes, None of one that ends when it ends."""
     whole = UNKNOWN_SIZE if size is None else size + 36
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
     data = struct.pack("<4sI", b"data", UNKNOWN_SIZE if size is None else size)

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 _LONGEST_MESSAGE = 600
+_BRANCHES = ("VoiceName", "constrained-str", "str", "float", "int")
 _TYPES = {401: "authentication_error", 408: "timeout_error", 429: "rate_limit_error", 504: "timeout_error"}
 
 
@@ -94,10 +94,6 @@ def add_error_handlers(app: FastAPI) -> None:
             error = _worded(request, error)
         return error.response()
 
-    @app.exception_handler(RequestValidationError)
-    async def validation(request: Request, error: RequestValidationError) -> JSONResponse:
-        return invalid_request(error.errors()).response()
-
     @app.exception_handler(Exception)
     async def unforeseen(request: Request, error: Exception) -> JSONResponse:
         # The traceback goes to the server's log, not to the client.
@@ -105,26 +101,29 @@ def add_error_handlers(app: FastAPI) -> None:
 
 
 def invalid_request(errors: Sequence[Any]) -> ApiError:
-    """What a schema found wrong, in one sentence a field; the first field is `param`."""
-    words, fields = [], []
-    for error in errors[:5]:
-        # The first place is body, query or header; a place inside a union names its branch, which says nothing.
-        places = [str(place) for place in error["loc"][1:] if not str(place).startswith(("function-", "VoiceName"))]
-        field = ".".join(places[:2]) if error["type"] != "json_invalid" else ""
+    """What a schema found wrong, in one sentence a field; the first field is `param`.
+
+    Args:
+        errors: as pydantic lists them.
+    """
+    words: dict[str, str] = {}
+    for error in errors:
+        # Inside a union, a place names the branch that was tried, which says nothing to a client.
+        places = [str(place) for place in error["loc"] if place not in _BRANCHES]
+        field = ".".join(places)[:64]
         if error["type"] == "json_invalid":
-            text = f"the body is not JSON: {error['ctx']['error']} at character {error['loc'][1]}"
-        elif not places and error["type"] != "value_error":
-            text = "the body is not a JSON object with Content-Type: application/json"
+            text = f"the body is not JSON: {error['ctx']['error']}"
+        elif not field:
+            text = "the body is not a JSON object"
         elif error["type"] == "missing":
             text = f"{field} is missing"
         elif error["type"] == "extra_forbidden":
             text = f"{field} is not known here"
         else:
-            text = f"{field}: {error['msg']}" if field else str(error["msg"])
-        words.append(text[:200])
-        fields.append(field[:64])
-    field = fields[0] if fields else ""
-    return ApiError(400, "; ".join(dict.fromkeys(words)), code="invalid_request", param=field or None)
+            text = f"{field}: {error['msg'].removeprefix('Value error, ')}"
+        words.setdefault(field, text[:200])
+    first = next(iter(words))
+    return ApiError(400, "; ".join(list(words.values())[:5]), code="invalid_request", param=first or None)
 
 
 def _worded(request: Request, error: StarletteHTTPException) -> ApiError:

@@ -62,7 +62,7 @@ class SpeechOptions(BaseModel):
 
 
 class SpeechRequest(SpeechOptions):
-    """POST /v1/audio/speech."""
+    """POST /v1/audio/speech as JSON."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -75,7 +75,7 @@ class SpeechRequest(SpeechOptions):
 
 
 class CloneForm(SpeechOptions):
-    """POST /v1/audio/speech/clone: a form, since it carries a file."""
+    """POST /v1/audio/speech as a form, which carries a recording to speak like."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -105,6 +105,14 @@ class ModelList(BaseModel):
     data: list[ModelCard]
 
 
+class FrameShape(BaseModel):
+    """What a frame of codes is, for those who look at them."""
+
+    seconds: float
+    levels: list[int] = Field(description="Whose code each slot is, by level from 0.")
+    codebook_sizes: list[int] = Field(description="Entries a level.")
+
+
 class VoiceCard(BaseModel):
     """A voice of GET /v1/audio/voices."""
 
@@ -112,19 +120,26 @@ class VoiceCard(BaseModel):
     name: str
     model: str = Field(description="What a request's `model` says.")
     language: str
-    is_default: bool = Field(description="Speaks where a request names no voice.")
-    can_clone: bool = Field(description="Whether the model speaks like a recording.")
-    has_speed: bool = Field(description="Whether `speed` may differ from 1.")
+    default: bool = Field(description="Whether it speaks where a request names none.")
+    can_clone: bool = Field(description="Whether its model speaks like a recording.")
+    has_pace: bool = Field(description="Whether `speed` may differ from 1.")
     sample_rate: int
-    frame_rate: float
-    layout: str | list[int] = Field(description="Whose code each slot of a frame is, such as CMFFMFF.")
-    codebook_sizes: list[int] = Field(description="Entries a level.")
+    frame: FrameShape
+
+
+class Limits(BaseModel):
+    """What this server allows."""
+
+    characters: int
+    upload_bytes: int
+    reference_seconds: float
 
 
 class VoiceList(BaseModel):
     """GET /v1/audio/voices."""
 
     voices: list[VoiceCard]
+    limits: Limits
 
 
 class Health(BaseModel):
