@@ -168,7 +168,9 @@ class SharedEngine:
         for row in gone:
             if row in self._arrived:
                 self._arrived.remove(row)
-            if row.joined is not None and self._rows.pop(row.joined, None) is not None:
+            # Numbers begin anew with every session: one who lingers in an old one's must not take another's row along.
+            if row.joined is not None and self._rows.get(row.joined) is row:
+                del self._rows[row.joined]
                 session.leave(row.joined)
 
     def _join(self, session: Session, row: _Row) -> int | None:
