@@ -89,6 +89,10 @@ def _page(app: FastAPI, voices: Mapping[str, Voice], settings: ServerSettings) -
         for kind in fields["voice"]["anyOf"]:
             if kind.get("type") == "string":
                 kind["enum"] = speakers
+        for kind in fields["instructions"]["anyOf"]:
+            if kind.get("type") == "string":
+                kind["maxLength"] = 0
+    _without_null(schemas["CloneForm"]["properties"])
     schemas["VoiceName"]["properties"]["id"]["enum"] = speakers
     schemas["CloneForm"]["properties"]["reference_text"]["maxLength"] = settings.max_characters
     # The framework announces its own answer to what it could not validate, which never comes here.
@@ -102,6 +106,15 @@ def _page(app: FastAPI, voices: Mapping[str, Voice], settings: ServerSettings) -
     if settings.token is not None:
         _lock(page)
     return page
+
+
+def _without_null(fields: dict[str, Any]) -> None:
+    """A form has no null: what is not given is left out."""
+    for field in fields.values():
+        kinds = field.pop("anyOf", [])
+        if field.get("default", ...) is None:
+            del field["default"]
+        field |= next((kind for kind in kinds if kind.get("type") != "null"), {})
 
 
 def _lock(page: dict[str, Any]) -> None:
