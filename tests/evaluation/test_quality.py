@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from aoede.evaluation.command import open_measures
+from aoede.evaluation.evaluators import open_measures
 from aoede.evaluation.quality import CommandMeasure, DistillMos, Pesq, Stoi, Unmeasurable
 from tests.evaluation.conftest import RATE, spoken
 

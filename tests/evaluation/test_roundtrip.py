@@ -5,18 +5,18 @@ import io
 import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 import soundfile
 
-from aoede.evaluation.codec_report import verdict
 from aoede.evaluation.coder import Coder
 from aoede.evaluation.figures import FIGURES
 from aoede.evaluation.quality import Unmeasurable
+from aoede.evaluation.report import verdict
 from aoede.evaluation.roundtrip import CodecEvaluationConfig, evaluate_codecs
 from tests.evaluation.conftest import PitchEncoder, RulerCodec, ToneRecogniser
+from tests.evaluation.pages import Checker
 
 
 class Peak:
@@ -94,7 +94,7 @@ def test_differences_are_paired_with_the_first_codec(report):
     assert found["SI-SDR"].value == pytest.approx(np.mean(gaps))
     assert min(gaps) <= found["SI-SDR"].low <= found["SI-SDR"].high <= max(gaps)
     figure = next(f for f in FIGURES if f.name == "SI-SDR")
-    assert verdict(figure, found["SI-SDR"]) == "worse"
+    assert verdict(found["SI-SDR"], figure) == "worse"
     assert report.best(figure) == "ruler"
 
 
@@ -130,35 +130,6 @@ def test_the_data_can_be_read_back(report):
     assert data["systems"]["ruler"]["figures"]["peak"]["count"] == 2
     assert data["not available"][0]["name"] == "PESQ"
     assert len(data["utterances"]) == 12
-
-
-class Checker(HTMLParser):
-    """Collects what a page would fetch, its ids and links, and that elements close in order."""
-
-    VOID = frozenset({"meta", "img", "input", "br", "line", "circle", "rect", "path", "polyline"})
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.fetched, self.ids, self.links, self.unnamed = [], [], set(), [], []
-
-    def handle_starttag(self, tag, attrs):
-        found = dict(attrs)
-        self.ids.add(found.get("id"))
-        for name in ("src", "href", "srcset", "action"):
-            if name in found:
-                (self.links if tag == "a" else self.fetched).append(found[name])
-        if tag in ("img", "audio", "svg") and not (found.get("alt") or found.get("aria-label")):
-            self.unnamed.append(tag)
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs)
-        if tag not in self.VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
 
 
 def test_the_page_stands_alone_and_is_well_formed(report, page):

@@ -1,24 +1,23 @@
-"""What an evaluation of codecs found: figures side by side, paired differences, codebooks, first levels alone.
+"""What an evaluation of codecs found beside the figures: bit rates, codebooks, first levels alone.
 
-Owns the data of such a report, its JSON and its Markdown (the results page too). The page with players is
-`codec_page.py`'s, what an utterance's figures are `figures.py`'s.
+Owns the data that only a codec's report has, their JSON and Markdown (the results page too). What it shares with a
+voice's is `report.py`'s, the page with players `codec_page.py`'s.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from aoede.evaluation.codec import LevelUse
-from aoede.evaluation.figures import FIGURES, WORD_ERRORS, Figure
-from aoede.evaluation.intervals import Interval
+from aoede.evaluation.figures import FIGURES, Figure
 from aoede.evaluation.listening import Utterance
-from aoede.evaluation.report import Report, plain_interval, plain_utterance, write_texts
+from aoede.evaluation.report import Report, markdown_table, plain_interval, plain_utterance
 
 __all__ = ["CodecReport", "CodecSheet", "Prefix", "rate_words"]
 
@@ -73,10 +72,6 @@ class CodecReport(Report):
     """Hz at which everything was compared."""
     sheets: tuple[CodecSheet, ...]
     """In the order given; the first is what the others are compared with."""
-    extra: tuple[Figure, ...] = ()
-    """Columns of the further measures."""
-    unavailable: tuple[tuple[str, str], ...] = ()
-    """(measure, why it was not taken and how to get it)."""
 
     @property
     def columns(self) -> tuple[Figure, ...]:
@@ -89,27 +84,10 @@ class CodecReport(Report):
                 found += self.extra
         return tuple(found)
 
-    def name(self, system: str) -> str:
-        """Codecs are called by their labels."""
-        return "recordings" if system == "recording" else system
-
     @property
     def labels(self) -> tuple[str, ...]:
+        """See `Report.labels`: the codecs."""
         return tuple(sheet.label for sheet in self.sheets)
-
-    def differences(self, label: str) -> dict[str, Interval]:
-        """How much higher each figure is than the first codec's on the same clips (paired), by name."""
-        base = self.of(self.labels[0])
-        found = {figure.name: figure.against(self.of(label), base) for figure in self.columns}
-        return {name: interval for name, interval in found.items() if interval is not None}
-
-    def best(self, figure: Figure) -> str | None:
-        """The codec with the best figure; None where there is one codec only, or a tie."""
-        values = {label: figure.compute(self.of(label)) for label in self.labels}
-        known = {label: interval.value for label, interval in values.items() if interval is not None}
-        if len(known) < 2 or len(set(known.values())) == 1:
-            return None
-        return (min if figure.better == "lower" else max)(known, key=lambda label: known[label])
 
     def timing(self, label: str) -> str:
         """Lag and polarity of a codec in words: what the aligned SI-SDR took out.
@@ -125,34 +103,20 @@ class CodecReport(Report):
         clips = f"{len(clear)} clips whose waveforms match"
         return f"lag {float(np.median(lags)) * 1000:.2f} ms, polarity turned in {turned} (of {clips})"
 
-    def worst_clips(self, count: int) -> list[str]:
-        """Ids of the clips to hear first: those where any codec loses most words, then is furthest by mel distance."""
-        clean = {u.id: u.score.wer if u.score else 0.0 for u in self.of("recording")}
+    def trouble(self, made: Sequence[Utterance]) -> tuple[float, ...]:
+        """See `Report.trouble`: how far the furthest copy is."""
+        return (-max((u.mel_distance or 0.0 for u in made), default=0.0),)
 
-        def key(clip: str) -> tuple[float, float]:
-            copies = [u for u in self.utterances if u.id == clip and u.system != "recording"]
-            lost = max((u.score.wer - clean[clip] for u in copies if u.score), default=0.0)
-            return -lost, -max((u.mel_distance or 0.0 for u in copies), default=0.0)
-
-        return sorted(clean, key=key)[:count]
-
-    def markdown(self) -> str:
-        """Tables for docs/results: the codecs, figures, differences, codebooks, first levels, how and with what."""
-        parts = [self._facts(), self._figures()]
-        if len(self.sheets) > 1:
-            parts.append(self._differences())
-        parts += [self._codebooks(), self._prefixes(), self._notes()]
-        return "\n".join("\n".join(part) + "\n" for part in parts if part)
+    def parts(self) -> list[list[str]]:
+        """See `Report.parts`: the codecs first; codebooks and first levels before the notes."""
+        *figures, notes = super().parts()
+        refused = [f"- {sheet.label}: first levels alone: {sheet.refused}" for sheet in self.sheets if sheet.refused]
+        return [self._facts(), *figures, self._codebooks(), self._prefixes(), refused + notes]
 
     def to_dict(self) -> dict[str, Any]:
         """`Report.to_dict`, and what is known of each codec."""
         data = super().to_dict()
-        del data["codebooks"]
         data["compared at"] = self.rate
-        data["figures"] = [
-            {"name": f.name, "unit": f.unit, "better": f.better, "meaning": f.meaning} for f in self.shown()
-        ]
-        data["not available"] = [{"name": name, "why": why} for name, why in self.unavailable]
         data["codecs"] = {
             sheet.label: {
                 "source": sheet.source,
@@ -189,126 +153,58 @@ class CodecReport(Report):
 
         return render(self, worst)
 
-    def save_results(self, path: str | Path, command: str) -> Path:
-        """Writes a results page (Markdown) and, beside it, its chart as SVG; returns the page.
-
-        Args:
-            path: such as `docs/results/codec.md`.
-            command: what a reader should type to repeat it.
-        """
-        from aoede.evaluation.charts import standalone
+    def picture(self) -> tuple[str, str] | None:
+        """See `Report.picture`: PESQ, or else the mel distance, against bit rate."""
         from aoede.evaluation.codec_page import chart_of
 
-        target = Path(path)
-        if target.suffix != ".md":
-            raise ValueError(f"{path}: a results page is Markdown, NAME.md")
         figure = next((f for f in self.shown() if f.name in ("PESQ", "mel distance")), None)
-        picture = "" if figure is None else f"\n![{figure.name} against bit rate]({target.stem}.svg)\n"
-        body = f"# {self.title}\n\nMade by\n\n    {command}\n{picture}\n{self.markdown()}"
-        texts = {target.name: body}
-        if figure is not None:
-            texts[f"{target.stem}.svg"] = standalone(chart_of(self, figure))
-        write_texts(target.parent, texts)
-        return target
+        return None if figure is None else (f"{figure.name} against bit rate", chart_of(self, figure))
 
     def _facts(self) -> list[str]:
-        lines = [
-            "| codec | sample rate | bit rate | by entropy | codes a second | parameters | in time |",
-            "|---" * 7 + "|",
-        ]
-        return lines + [
-            f"| {sheet.label} | {sheet.sample_rate / 1000:g} kHz | {rate_words(sheet.bit_rate)} | "
-            f"{rate_words(sheet.entropy_bit_rate)} | {sum(sheet.code_rates):.1f} | "
-            f"{sheet.num_parameters / 1e6:.1f} M | {self.timing(sheet.label)} |"
-            for sheet in self.sheets
-        ]
-
-    def _figures(self) -> list[str]:
-        names = [self.name(system) for system in self.systems]
-        lines = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-        for figure in self.shown():
-            cells = [figure.show(figure.compute(self.of(system))) for system in self.systems]
-            lines.append(f"| {figure.title} | " + " | ".join(cells) + " |")
-        added = [self.added_errors(system) for system in self.systems]
-        if any(added):
-            cells = [WORD_ERRORS.show(interval) for interval in added]
-            lines.append("| word errors above the recordings (points) | " + " | ".join(cells) + " |")
-        return lines
-
-    def _differences(self) -> list[str]:
-        first, others = self.labels[0], self.labels[1:]
-        lines = [f"| against {first}, same clips | " + " | ".join(others) + " |", "|---" * (len(others) + 1) + "|"]
-        found = {label: self.differences(label) for label in others}
-        for figure in self.shown():
-            cells = [
-                f"{figure.show(found[label].get(figure.name))} {verdict(figure, found[label].get(figure.name))}".strip()
-                for label in others
-            ]
-            lines.append(f"| {figure.title} | " + " | ".join(cells) + " |")
-        return lines
+        head = ["codec", "sample rate", "bit rate", "by entropy", "codes a second", "parameters", "in time"]
+        return markdown_table(
+            head,
+            [
+                [
+                    sheet.label,
+                    f"{sheet.sample_rate / 1000:g} kHz",
+                    rate_words(sheet.bit_rate),
+                    rate_words(sheet.entropy_bit_rate),
+                    f"{sum(sheet.code_rates):.1f}",
+                    f"{sheet.num_parameters / 1e6:.1f} M",
+                    self.timing(sheet.label),
+                ]
+                for sheet in self.sheets
+            ],
+        )
 
     def _codebooks(self) -> list[str]:
-        lines = ["| codec | level | codes a second | codes used | entropy, bits | of | perplexity | codes counted |"]
-        lines.append("|---" * 8 + "|")
+        head = ["codec", "level", "codes a second", "codes used", "entropy, bits", "of", "perplexity", "codes counted"]
+        rows = []
         for sheet in self.sheets:
-            for i, (use, rate, size) in enumerate(
-                zip(sheet.levels, sheet.code_rates, sheet.codebook_sizes, strict=True)
-            ):
-                lines.append(
-                    f"| {sheet.label} | {i + 1} | {rate:.2f} | {use.utilisation:.1%} | {use.bits:.2f} | "
-                    f"{math.log2(size):.2f} | {use.perplexity:.0f} | {use.num_codes:,} |"
-                )
-        return lines
+            levels = zip(sheet.levels, sheet.code_rates, sheet.codebook_sizes, strict=True)
+            for i, (use, rate, size) in enumerate(levels, 1):
+                found = [f"{use.utilisation:.1%}", f"{use.bits:.2f}", f"{math.log2(size):.2f}", f"{use.perplexity:.0f}"]
+                rows.append([sheet.label, str(i), f"{rate:.2f}", *found, f"{use.num_codes:,}"])
+        return markdown_table(head, rows)
 
     def _prefixes(self) -> list[str]:
         figures = self.prefix_figures()
         if not figures:
             return []
-        lines = ["| codec | first levels | bit rate | " + " | ".join(f.title for f in figures) + " |"]
-        lines.append("|---" * (3 + len(figures)) + "|")
+        rows = []
         for sheet in self.sheets:
             for prefix in sheet.prefixes:
                 cells = [figure.show(figure.compute(prefix.utterances)) for figure in figures]
-                lines.append(
-                    f"| {sheet.label} | {prefix.levels} of {len(sheet.levels)} | {rate_words(prefix.bit_rate)} | "
-                    + " | ".join(cells)
-                    + " |"
-                )
-        return lines
+                levels = f"{prefix.levels} of {len(sheet.levels)}"
+                rows.append([sheet.label, levels, rate_words(prefix.bit_rate), *cells])
+        return markdown_table(["codec", "first levels", "bit rate", *(f.title for f in figures)], rows)
 
     def prefix_figures(self) -> list[Figure]:
         """The figures that the first levels alone were measured by."""
         wanted = {"mel distance", "STFT distance", "SI-SDR aligned", *(figure.name for figure in self.extra)}
         parts = [prefix.utterances for sheet in self.sheets for prefix in sheet.prefixes]
         return [f for f in self.columns if f.name in wanted and any(f.compute(part) is not None for part in parts)]
-
-    def _notes(self) -> list[str]:
-        lines = [f"- {name}: {value}" for name, value in self.settings.items()]
-        floor = self.stranger_similarity()
-        if floor is not None:
-            lines.append(f"- speaker similarity of recordings to other speakers: {floor:.3f}")
-        for figure in self.shown():
-            counts = {label: interval.count for label, interval in self._counts(figure).items()}
-            fewer = {label: n for label, n in counts.items() if n < len(self.of(label))}
-            if fewer:
-                said = ", ".join(f"{n} of {len(self.of(label))} clips of {label}" for label, n in fewer.items())
-                lines.append(f"- {figure.name} was found in {said}")
-        lines += [f"- {sheet.label}: first levels alone: {sheet.refused}" for sheet in self.sheets if sheet.refused]
-        lines += [f"- not measured: {name}: {why}" for name, why in (*self.unavailable, *self.failures)]
-        lines += [f"- {figure.name}: {figure.meaning}" for figure in self.shown()]
-        lines.append("- in brackets: 95 % interval, bootstrap over clips; differences are paired, clip by clip")
-        return lines
-
-    def _counts(self, figure: Figure) -> dict[str, Interval]:
-        found = {label: figure.compute(self.of(label)) for label in self.labels}
-        return {label: interval for label, interval in found.items() if interval is not None}
-
-
-def verdict(figure: Figure, interval: Interval | None) -> str:
-    """ "better" or "worse" where the paired interval leaves 0 out, else ""."""
-    if interval is None or interval.low <= 0 <= interval.high:
-        return ""
-    return "better" if (interval.value < 0) == (figure.better == "lower") else "worse"
 
 
 def rate_words(bits: float) -> str:

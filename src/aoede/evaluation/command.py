@@ -1,99 +1,104 @@
-"""An evaluation from folders and file names: what `aoede evaluate` and run scripts call.
+"""An evaluation from folders and file names: what `aoede evaluate codec`, `aoede evaluate speech` and run scripts call.
 
-Owns the opening of recordings, codecs, voice and evaluators, cheapest first, so that a wrong path is told at once. The
-runs themselves are `roundtrip.py`'s (codecs) and `speech.py`'s (voices).
+Owns the opening of lists, codecs, voices and evaluators, cheapest first, so that a wrong path is told at once. The runs
+themselves are `roundtrip.py`'s (codecs) and `speech.py`'s (voices).
 """
 
 from __future__ import annotations
 
 import os
-import platform
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import torch
 
+from aoede.data.manifest import Clip, load_manifest
 from aoede.evaluation.codec_report import CodecReport
 from aoede.evaluation.coder import open_coders
-from aoede.evaluation.intelligibility import WhisperRecogniser
-from aoede.evaluation.quality import CommandMeasure, DistillMos, Pesq, QualityMeasure, Stoi, installed_measures
+from aoede.evaluation.evaluators import machine_words, open_encoder, open_measures, open_recogniser
 from aoede.evaluation.recordings import open_recordings
-from aoede.evaluation.report import Report
 from aoede.evaluation.roundtrip import CodecEvaluationConfig, evaluate_codecs
-from aoede.evaluation.speaker import INSTALL, ResemblyzerEncoder, SpeakerEncoder
-from aoede.evaluation.speech import EvaluationConfig, evaluate
+from aoede.evaluation.speech import SpeechEvaluationConfig, evaluate_speech
+from aoede.evaluation.speech_report import SpeechReport
+from aoede.evaluation.systems import open_systems
+from aoede.evaluation.texts import TextList, open_texts, with_reference
 
-__all__ = ["evaluate_codec_folders", "evaluate_folder", "open_measures", "repeat_words"]
+__all__ = ["evaluate_codec_folders", "evaluate_speech_folders", "repeat_words"]
 
-Encoder = Literal["auto", "resemblyzer", "none"]
+REPEATED = (
+    "split", "source", "language", "speaker", "limit", "rate", "batch", "seed", "device", "threads", "level_clips",
+    "measures",
+)  # fmt: skip
+"""Options whose values stand in a command line as they are."""
+PATHS = ("recogniser", "encoder", "recordings", "reference", "voice_prompt")
+"""Options that name files, which are told without their folders; or commands."""
 
-MEASURES: dict[str, type[Pesq] | type[Stoi] | type[DistillMos]] = {"pesq": Pesq, "stoi": Stoi, "distillmos": DistillMos}
 
-
-def evaluate_folder(
-    kind: Literal["codec", "speech"],
-    model: str | Path,
-    manifest: str | Path,
+def evaluate_speech_folders(
+    systems: Sequence[str | os.PathLike[str]],
+    texts: str | Path,
     out: str | Path,
     *,
     split: str | None = None,
-    recogniser: str | Path | None = None,
-    encoder: Encoder = "auto",
-    limit: int | None = None,
-    threads: int = 1,
     source: Sequence[str] | None = None,
-    speaker: str | None = None,
-    seed: int = 0,
+    language: str | None = None,
+    recordings: str | Path | None = None,
+    reference: str | Path | None = None,
+    reference_text: str | None = None,
+    voice_prompt: Sequence[str] = (),
+    recogniser: str | Path | None = None,
+    encoder: str = "auto",
+    measures: str = "auto",
+    commands: Sequence[str] = (),
+    config: SpeechEvaluationConfig | None = None,
+    threads: int = 1,
+    device: str = "cpu",
+    title: str | None = None,
     progress: bool = True,
-) -> Report:
-    """Measures a voice folder with its own codec, or one codec folder as `evaluate_codec_folders` does.
+) -> SpeechReport:
+    """Measures voices side by side on a list of texts.
 
     Args:
-        split: clips that are measured (a manifest's "heldout" by default); the manifest's other clips serve as
-            recordings of each speaker.
-        encoder: "auto" measures speaker similarity where resemblyzer is installed.
-        speaker: for a codec, only this speaker's clips; for a voice, who speaks every text.
+        systems: see `open_systems`; none is the bundled voice.
+        texts, split, source, language: see `open_texts`.
+        recordings: a manifest of people saying other texts: the ceiling where the list has no recordings, and
+            recordings of the speakers it names.
+        reference, reference_text: a recording that every text is spoken like, and what is said in it.
+        voice_prompt: the file of a voice prompt for every voice, or `LABEL=FILE` each.
+        recogniser, encoder: see `open_recogniser` and `open_encoder`.
+        measures, commands: see `open_measures`; "auto" is a predicted opinion score.
     Raises:
         ValueError: anything that cannot be opened, with the way out.
     """
-    if kind == "codec":
-        return evaluate_codec_folders(
-            [model],
-            manifest,
-            out,
-            split=split,
-            recogniser=recogniser,
-            encoder=encoder,
-            config=CodecEvaluationConfig(limit=limit),
-            threads=threads,
-            source=source,
-            speaker=speaker,
-            progress=progress,
-        )
-    config = EvaluationConfig(limit=limit, seed=seed, speaker=speaker)
-    listening = _open_recogniser(recogniser, threads)
-    embedding = _open_encoder(encoder)
-    clips, pool = open_recordings(manifest, split, source)
+    listening = open_recogniser(recogniser, threads)
+    embedding, unmeasured = open_encoder(encoder)
+    further, unavailable = open_measures(measures, commands, known=("distillmos",))
+    found = open_texts(texts, split=split, sources=source, language=language)
+    passages = list(found.passages)
+    if reference is not None:
+        passages = with_reference(passages, reference, reference_text)
+    elif reference_text is not None:
+        raise ValueError("--reference-text is the text of a recording: give the recording too, --reference")
+    heard = [] if recordings is None else _recordings(recordings, found)
     torch.set_num_threads(threads)
-    from aoede.generation import Voice
-
-    voice = Voice.from_pretrained(model)
-    return evaluate(
-        clips,
-        voice.codec,
+    opened = open_systems(systems, prompts=_prompts(voice_prompt), device=device)
+    return evaluate_speech(
+        passages,
+        opened,
         out,
-        voice=voice,
-        pool=pool,
+        pool=found.pool,
+        recordings=heard,
         recogniser=listening,
         encoder=embedding,
+        measures=further,
+        unavailable=[*unavailable, *unmeasured],
         config=config,
-        title=f"Voice {Path(model).resolve().name} on {split or 'heldout'}",
+        title=title or f"{' and '.join(system.label for system in opened)} on {found.told}",
         settings={
-            "speech": f"{model} ({voice.settings.kind})",
-            "manifest": f"{manifest}, split {split or 'heldout'}",
-            "machine": _machine(),
+            "list": found.told,
+            **({"spoken like": Path(reference).name} if reference is not None else {}),
+            "machine": machine_words(device),
         },
         progress=progress,
     )
@@ -106,7 +111,7 @@ def evaluate_codec_folders(
     *,
     split: str | None = None,
     recogniser: str | Path | None = None,
-    encoder: Encoder = "auto",
+    encoder: str = "auto",
     measures: str = "auto",
     commands: Sequence[str] = (),
     config: CodecEvaluationConfig | None = None,
@@ -124,21 +129,16 @@ def evaluate_codec_folders(
         codecs: see `open_coders`; none is the bundled one.
         recordings: a manifest, or a folder of sound files.
         split: of a manifest, "heldout" by default; the others serve as recordings of each speaker.
-        encoder: "auto" measures speaker similarity where resemblyzer is installed.
+        recogniser, encoder: see `open_recogniser` and `open_encoder`.
         measures, commands: see `open_measures`.
         speaker: only this speaker's clips.
         text: the manifest's column of texts; None where it has none.
     Raises:
         ValueError: anything that cannot be opened, with the way out.
     """
-    listening = _open_recogniser(recogniser, threads)
-    embedding = _open_encoder(encoder)
+    listening = open_recogniser(recogniser, threads)
+    embedding, unmeasured = open_encoder(encoder)
     further, unavailable = open_measures(measures, commands)
-    if embedding is None:
-        why = (
-            f"the package resemblyzer is not installed: {INSTALL}" if encoder == "auto" else "left out: --encoder none"
-        )
-        unavailable.append(("speaker similarity", why))
     clips, pool = open_recordings(recordings, split, source, [speaker] if speaker else None, text)
     torch.set_num_threads(threads)
     coders = open_coders(codecs, device)
@@ -153,99 +153,73 @@ def evaluate_codec_folders(
         recogniser=listening,
         encoder=embedding,
         measures=further,
-        unavailable=unavailable,
+        unavailable=[*unavailable, *unmeasured],
         config=config,
         title=title or f"{names} on {where}",
         settings={
             **{f"codec {coder.label}": Path(coder.source).name for coder in coders},
             "recordings": where,
-            "machine": f"{_machine()}, {device}",
+            "machine": machine_words(device),
         },
         progress=progress,
     )
 
 
-def open_measures(
-    names: str = "auto", commands: Sequence[str] = ()
-) -> tuple[list[QualityMeasure], list[tuple[str, str]]]:
-    """Further measures by name.
+def repeat_words(kind: str, models: Sequence[str], subject: str, options: Mapping[str, object]) -> str:
+    """The command line of `aoede evaluate KIND` with these options, folders by their names alone.
 
     Args:
-        names: "auto" (all that are installed), "none", or names as in "pesq,stoi".
-        commands: `NAME=COMMAND` each, see `CommandMeasure`; `NAME:lower=COMMAND` where a lower number is better.
-    Returns:
-        The measures, and (name, why not and how to get it) of those that "auto" could not open.
-    Raises:
-        ValueError: a measure that is not known, or was asked for and cannot be opened.
+        models: codecs or systems.
+        subject: what they are measured on.
+        options: values by the names of the options; those that are None are left out.
     """
-    found: list[QualityMeasure] = []
-    missing: list[tuple[str, str]] = []
-    if names == "auto":
-        found, missing = installed_measures()
-    elif names == "none":
-        missing = [(kind.name, "left out: --measures none") for kind in MEASURES.values()]
-    else:
-        for name in names.split(","):
-            if name not in MEASURES:
-                raise ValueError(f"there is no measure {name!r}; there are {', '.join(MEASURES)} (or auto, none)")
-            found.append(MEASURES[name]())
-    for given in commands:
-        name, sign, command = given.partition("=")
-        name, _, better = name.partition(":")
-        if not sign or not name.strip() or better not in ("", "lower", "higher"):
-            raise ValueError(f"{given}: a command is given as NAME=COMMAND, or NAME:lower=COMMAND")
-        found.append(CommandMeasure(name.strip(), command, better or "higher"))
-    labels = [measure.name for measure in found]
-    if len(set(labels)) < len(labels):
-        raise ValueError(f"two measures share a name: {', '.join(labels)}; give the command another one")
-    return found, missing
-
-
-def _open_recogniser(folder: str | Path | None, threads: int) -> WhisperRecogniser | None:
-    if threads < 1:
-        raise ValueError(f"threads is {threads}; at least 1")
-    return WhisperRecogniser(folder, threads) if folder is not None else None
-
-
-def _open_encoder(encoder: Encoder) -> SpeakerEncoder | None:
-    wanted = encoder == "resemblyzer" or (encoder == "auto" and ResemblyzerEncoder.installed())
-    return ResemblyzerEncoder() if wanted else None
-
-
-def _machine() -> str:
-    return f"{platform.processor() or platform.machine()}, torch {torch.__version__}"
-
-
-def repeat_words(options: Mapping[str, object]) -> str:
-    """The command line of `aoede evaluate codec` with these options, folders by their names alone."""
-
-    def short(value: object) -> str:
-        label, sign, rest = str(value).rpartition("=")
-        return shlex.quote(f"{label}{sign}{Path(rest).name}")
-
-    models = options["model"]
-    assert isinstance(models, Sequence)
-    words = ["aoede evaluate codec", *map(short, models)]
-    words.append("/".join(Path(str(options["manifest"])).resolve().parts[-2:]))
-    for name in (
-        "split",
-        "source",
-        "speaker",
-        "limit",
-        "rate",
-        "batch",
-        "device",
-        "threads",
-        "level_clips",
-        "measures",
-    ):
+    line = [f"aoede evaluate {kind}", *map(_short, models), "/".join(Path(subject).resolve().parts[-2:])]
+    for name in REPEATED + PATHS:
         value = options.get(name)
         for one in value if isinstance(value, list) else [value]:
             if one is not None:
-                words.append(f"--{name.replace('_', '-')} {shlex.quote(str(one))}")
-    if options.get("recogniser"):
-        words.append(f"--recogniser {short(options['recogniser'])}")
+                shown = _short(str(one)) if name in PATHS else shlex.quote(str(one))
+                line.append(f"--{name.replace('_', '-')} {shown}")
+    if options.get("reference_text"):
+        line.append(f"--reference-text {shlex.quote(str(options['reference_text']))}")
     commands = options.get("command") or []
     assert isinstance(commands, Sequence)
-    words += [f"--command {shlex.quote(str(command))}" for command in commands]
-    return " ".join([*words, f"--encoder {options['encoder']}", "--out OUT"])
+    line += [f"--command {shlex.quote(str(command))}" for command in commands]
+    return " ".join([*line, *(["--no-clone"] if options.get("clone") is False else []), "--out OUT"])
+
+
+def _short(value: str) -> str:
+    """A folder's name, with its label; a command stays whole."""
+    if "{" in value:
+        return shlex.quote(value)
+    label, sign, rest = value.rpartition("=")
+    return shlex.quote(f"{label}{sign}{Path(rest).name}")
+
+
+def _recordings(path: str | Path, texts: TextList) -> list[Clip]:
+    """Recordings of other texts: those held out, where a manifest has splits; in the languages of the texts."""
+    clips = load_manifest(path)
+    splits = {clip.split for clip in clips}
+    if "heldout" in splits:
+        clips = [clip for clip in clips if clip.split == "heldout"]
+    elif splits != {""}:
+        there = ", ".join(sorted(splits))
+        raise ValueError(f"{path}: no clip has split 'heldout'; there are: {there}")
+    spoken = {(passage.language or "en")[:2] for passage in texts.passages}
+    kept = [clip for clip in clips if (clip.language or "en")[:2] in spoken]
+    if not kept:
+        raise ValueError(f"{path}: no recording is in the language of the texts ({', '.join(sorted(spoken))})")
+    return kept
+
+
+def _prompts(given: Sequence[str]) -> Mapping[str, str] | str | None:
+    """Files of voice prompts: one for all, or by label."""
+    pairs = {}
+    for one in given:
+        label, sign, file = one.partition("=")
+        if not sign or Path(one).exists():
+            if len(given) > 1:
+                raise ValueError(f"{one}: with several voice prompts each is given as LABEL=FILE")
+            return one
+        pairs[label] = file
+    return pairs or None

@@ -13,7 +13,7 @@ from aoede.evaluation.intervals import Interval, difference, ratio
 from aoede.evaluation.listening import Utterance
 from aoede.evaluation.quality import QualityMeasure
 
-__all__ = ["FIGURES", "WORD_ERRORS", "Figure", "measure_figure"]
+__all__ = ["FAULT_SHARES", "FIGURES", "WORD_ERRORS", "WORD_KINDS", "Figure", "measure_figure"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +61,10 @@ class Figure:
         """One number with this figure's digits, shares as per cent."""
         return f"{number * (100 if self.unit == '%' else 1):.{self.digits}f}"
 
+    def badness(self, value: float) -> float:
+        """A number that is lower where the figure is better."""
+        return {"lower": value, "higher": -value}.get(self.better, abs(value - 1))
+
     @property
     def title(self) -> str:
         """Name and unit."""
@@ -93,6 +97,18 @@ def _factor(name: str) -> Callable[[Utterance], tuple[float, float] | None]:
         return None if value is None else (value, utterance.seconds)
 
     return part
+
+
+def _edits(kind: str) -> Callable[[Utterance], tuple[float, float] | None]:
+    def part(utterance: Utterance) -> tuple[float, float] | None:
+        score = utterance.score
+        return None if score is None else (sum(edit.kind == kind for edit in score.edits), score.num_words)
+
+    return part
+
+
+def _fault(kind: str) -> Callable[[Utterance], tuple[float, float] | None]:
+    return lambda utterance: (float(kind in utterance.faults), 1.0)
 
 
 def measure_figure(measure: QualityMeasure) -> Figure:
@@ -131,7 +147,8 @@ FIGURES = (
         digits=3,
         better="higher",
         part=_field("similarity"),
-        meaning="cosine of the speaker encoder's embedding with the middle of other recordings of the speaker",
+        meaning="of the speaker encoder, with the middle of other recordings of the speaker, or with the recording "
+        "that it should sound like",
     ),
     Figure(
         name="mel distance",
@@ -172,7 +189,7 @@ FIGURES = (
         digits=2,
         better="near 1",
         part=_field("duration_ratio"),
-        meaning="seconds over the recording's",
+        meaning="seconds over the recording's, or over what the pace of the recording to speak like would take",
     ),
     Figure(
         name="faulty clips",
@@ -215,3 +232,25 @@ FIGURES = (
         meaning="from asking to the first samples that could be played",
     ),
 )
+WORD_KINDS = tuple(
+    Figure(name=f"words {name}", unit="%", digits=1, better="lower", part=_edits(kind), meaning=meaning)
+    for name, kind, meaning in (
+        ("replaced", "substituted", "another word was heard"),
+        ("lost", "deleted", "nothing was heard in their place"),
+        ("added", "inserted", "heard, but not in the text"),
+    )
+)
+"""Word errors by kind; they add up to `WORD_ERRORS`."""
+
+FAULT_SHARES = tuple(
+    Figure(name=kind, unit="%", digits=1, better="lower", part=_fault(kind), meaning=meaning)
+    for kind, meaning in (
+        ("loop", "a run of up to three words heard three times or more in a row, and not so in the text"),
+        ("cut off", "stopped by the length guard, loud at its very end, or without the last three words"),
+        ("long silence", "a pause of more than a second"),
+        ("silent", "no sound at all"),
+        ("too long", "more than twice as long as expected"),
+        ("too short", "less than half as long as expected"),
+    )
+)
+"""Share of the clips with each fault that `find_faults` finds; a clip may have several."""

@@ -1,7 +1,6 @@
 """The likelihood report as one HTML page that needs no other file: ranges by model, sources, languages, documents.
 
-Owns the page's sections and words. Figures are `likelihood_report.py`'s, drawings `charts.py`'s, looks and behaviour
-`page_style.py`'s.
+Owns the page's sections and words. Figures are `likelihood_report.py`'s, drawings `charts.py`'s, the frame `page.py`'s.
 """
 
 from __future__ import annotations
@@ -14,8 +13,9 @@ import numpy as np
 from aoede.evaluation.charts import Point, strip_chart
 from aoede.evaluation.intervals import Interval
 from aoede.evaluation.likelihood_report import ALL, Group, LikelihoodReport, ModelSheet, loss_words, perplexity_words
-from aoede.evaluation.page_style import SCRIPT, STYLE
-from aoede.evaluation.page_tables import table
+from aoede.evaluation.page import card, choice, chosen_part, document, how, swatch
+from aoede.evaluation.page_tables import difference_cell, table
+from aoede.evaluation.report import verdict
 
 __all__ = ["render"]
 
@@ -32,49 +32,35 @@ MEANINGS = {
 
 def render(report: LikelihoodReport) -> str:
     """The page."""
-    sections = [
-        ("ranges", "Ranges", _ranges(report) + _differences(report)),
-        ("documents", "Document by document", _charts(report)),
-        ("sources", "Sources", _groups(report, "source")),
-        ("languages", "Languages", _groups(report, "language")),
-        ("alignment", "Alignment", _alignment(report)),
-        ("how", "How this was measured", _how(report)),
-    ]
-    shown = [(name, title, body) for name, title, body in sections if body]
-    links = "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in shown)
-    body = "".join(f'<section id="{name}"><h2>{title}</h2>{body}</section>' for name, title, body in shown)
     everything = report.groups[0]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(report.title)}</title><style>{STYLE}</style></head><body>"
-        '<a class="skip" href="#ranges">To the figures</a>'
-        f'<header><h1>{escape(report.title)}</h1><p class="quiet">{len(report.names):,} documents of '
-        f"{len(set(report.sources))} sources and {len(set(report.languages))} languages, "
-        f"{report.count(everything):,} ids. Lower is better everywhere. In brackets and as whiskers: 95 % intervals, "
-        f"bootstrap over documents.</p>{_cards(report)}</header>"
-        f'<nav aria-label="Sections"><div>{links}</div></nav><main>{body}</main>'
-        f"<script>{SCRIPT}</script></body></html>\n"
+    return document(
+        report.title,
+        f"{len(report.names):,} documents of {len(set(report.sources))} sources and {len(set(report.languages))} "
+        f"languages, {report.count(everything):,} ids. Lower is better everywhere. In brackets and as whiskers: 95 % "
+        "intervals, bootstrap over documents.",
+        [_card(report, index, sheet) for index, sheet in enumerate(report.models)],
+        "",
+        [
+            ("ranges", "Ranges", _ranges(report) + _differences(report)),
+            ("documents", "Document by document", _charts(report)),
+            ("sources", "Sources", _groups(report, "source")),
+            ("languages", "Languages", _groups(report, "language")),
+            ("alignment", "Alignment", _alignment(report)),
+            ("how", "How this was measured", _how(report)),
+        ],
     )
 
 
-def _cards(report: LikelihoodReport) -> str:
-    cards = []
+def _card(report: LikelihoodReport, index: int, sheet: ModelSheet) -> str:
     everything = report.groups[0]
-    for index, sheet in enumerate(report.models):
-        accuracy = report.accuracy(sheet, everything)
-        facts = [
-            ("loss an id", loss_words(report.loss(sheet, everything)).partition(",")[0] + " nats"),
-            ("likeliest id was right", f"{accuracy:.1%}" if accuracy is not None else "–"),
-            ("parameters", f"{sheet.num_parameters / 1e6:.1f} M"),
-            ("ids a second", f"{report.count(everything) / max(sheet.seconds, 1e-9):,.0f}"),
-        ]
-        rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
-        cards.append(
-            f'<li class="s{index % 6}"><b>{escape(sheet.label)}</b><div class="rate">perplexity '
-            f"{perplexity_words(report.loss(sheet, everything))}</div><dl>{rows}</dl></li>"
-        )
-    return f'<ul class="cards">{"".join(cards)}</ul>'
+    accuracy = report.accuracy(sheet, everything)
+    facts = [
+        ("loss an id", loss_words(report.loss(sheet, everything)).partition(",")[0] + " nats"),
+        ("likeliest id was right", f"{accuracy:.1%}" if accuracy is not None else "–"),
+        ("parameters", f"{sheet.num_parameters / 1e6:.1f} M"),
+        ("ids a second", f"{report.count(everything) / max(sheet.seconds, 1e-9):,.0f}"),
+    ]
+    return card(index, sheet.label, f"perplexity {perplexity_words(report.loss(sheet, everything))}", facts)
 
 
 def _ranges(report: LikelihoodReport) -> str:
@@ -103,10 +89,7 @@ def _differences(report: LikelihoodReport) -> str:
         cells = []
         for sheet in report.models[1:]:
             found = report.against_first(sheet, everything, name)
-            clear = found is not None and not found.low <= 0 <= found.high
-            said = "" if not clear or found is None else ("better" if found.value < 0 else "worse")
-            mark = {"better": "▲ better", "worse": "▼ worse"}.get(said, "")
-            cells.append(f'<td>{loss_words(found, sign=True)} <span class="{said}">{mark}</span></td>')
+            cells.append(difference_cell(f"<td>{loss_words(found, sign=True)}</td>", verdict(found)))
         rows.append([_name(name), *cells])
     return (
         f"<h3>Loss against {escape(first)}, the same documents</h3>"
@@ -128,14 +111,8 @@ def _charts(report: LikelihoodReport) -> str:
             note = f"{sheet.label}: {name} {loss_words(loss)}"
             mean = Point(x=loss.value, y=0.0, low=loss.low, high=loss.high, note=note)
             rows.append((sheet.label, picked.tolist(), mean))
-        attributes = f'class="scroll" data-pick="pick-range" data-value="{escape(name)}"'
-        parts.append(f"<div {attributes}>{strip_chart(rows, f'loss of {name}', 'lower')}</div>")
-    choices = "".join(
-        f'<label><input type="radio" name="range" value="{escape(name)}"{" checked" * (name == ALL)}>'
-        f"{escape(name)}</label>"
-        for name in report.shown
-    )
-    pick = f'<fieldset class="pick" id="pick-range" hidden><legend>Range</legend>{choices}</fieldset>'
+        parts.append(chosen_part("range", name, strip_chart(rows, f"loss of {name}", "lower")))
+    pick = choice("range", "Range", report.shown, ALL)
     few = f" {MOST_DOTS} of them at most, spread evenly." if len(report.names) > MOST_DOTS else ""
     return pick + "".join(parts) + f'<p class="quiet">A dot a document.{few}</p>'
 
@@ -150,7 +127,7 @@ def _groups(report: LikelihoodReport, kind: str) -> str:
             count = report.count(group)
             rows.append([escape(group.name), *cells, f'<td data-value="{count}">{count:,}</td>'])
         if len(report.models) > 1:
-            html += f'<h3><span class="s{index % 6}">■</span> {escape(sheet.label)}</h3>'
+            html += f"<h3>{swatch(index, sheet.label)}</h3>"
         head = [kind, *(escape(name) for name in report.shown), "ids"]
         html += table(head, rows, f"Perplexity by {kind}, {sheet.label}", sortable=True)
         html += _language_chart(report, sheet, groups)
@@ -192,9 +169,7 @@ def _alignment(report: LikelihoodReport) -> str:
 
 
 def _how(report: LikelihoodReport) -> str:
-    rows = [[escape(name), f'<td class="words">{escape(value)}</td>'] for name, value in report.settings.items()]
-    meanings = "".join(f"<li><b>{escape(name)}</b>: {escape(_meaning(name))}</li>" for name in report.shown)
-    return table(["", ""], rows, "Settings") + f"<h3>What the ranges are</h3><ul>{meanings}</ul>"
+    return how(report.settings, "What the ranges are", [(name, _meaning(name)) for name in report.shown])
 
 
 def _meaning(name: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from aoede.evaluation.intervals import Interval, difference, ratio
 from aoede.evaluation.likelihood import DocumentSums, LabelShifts
-from aoede.evaluation.report import plain_interval, write_texts
+from aoede.evaluation.report import markdown_table, plain_interval, verdict, write_texts
 
 __all__ = ["ALL", "Group", "LikelihoodReport", "ModelSheet", "loss_words", "perplexity_words"]
 
@@ -141,29 +141,29 @@ class LikelihoodReport:
     def markdown(self) -> str:
         """Tables for docs/results: ranges by model, differences, then each model by source and language."""
         everything = self.groups[0]
-        head = ["perplexity (loss in nats, 95 %)", *self.labels, "ids"]
-        lines = [_row(head), "|---" * len(head) + "|"]
+        rows = []
         for name in self.shown:
             losses = [self.loss(sheet, everything, name) for sheet in self.models]
             cells = [f"{perplexity_words(loss)} ({loss_words(loss)})" for loss in losses]
-            lines.append(_row([name, *cells, f"{self.count(everything, name):,}"]))
+            rows.append([name, *cells, f"{self.count(everything, name):,}"])
+        lines = markdown_table(["perplexity (loss in nats, 95 %)", *self.labels, "ids"], rows)
         if len(self.models) > 1:
-            lines += ["", _row([f"loss against {self.labels[0]}, same documents", *self.labels[1:]])]
-            lines.append("|---" * len(self.models) + "|")
+            rows = []
             for name in self.shown:
-                cells = [loss_words(self.against_first(m, everything, name), sign=True) for m in self.models[1:]]
-                lines.append(_row([name, *cells]))
+                found = [self.against_first(m, everything, name) for m in self.models[1:]]
+                rows.append([name, *(f"{loss_words(one, sign=True)} {verdict(one)}".strip() for one in found)])
+            lines += ["", *markdown_table([f"loss against {self.labels[0]}, same documents", *self.labels[1:]], rows)]
         for sheet in self.models:
-            lines += ["", _row([f"{sheet.label}: perplexity (loss)", *self.shown, "ids"])]
-            lines.append("|---" * (len(self.shown) + 2) + "|")
+            rows = []
             for group in self.groups:
                 title = {"all": "**all**", "language": f"*{group.name}*"}.get(group.kind, group.name)
                 losses = [self.loss(sheet, group, name) for name in self.shown]
                 cells = ["-" if v is None else f"{perplexity_words(v)} ({v.value:.3f})" for v in losses]
-                lines.append(_row([title, *cells, f"{self.count(group):,}"]))
+                rows.append([title, *cells, f"{self.count(group):,}"])
             known = [self.uniform.get(name) for name in self.shown]
             guess = ["-" if v is None else f"{math.exp(v):,.0f} ({v:.3f})" for v in known]
-            lines.append(_row(["uniform guess", *guess, ""]))
+            rows.append(["uniform guess", *guess, ""])
+            lines += ["", *markdown_table([f"{sheet.label}: perplexity (loss)", *self.shown, "ids"], rows)]
         lines += ["", *(f"- {name}: {value}" for name, value in self.settings.items())]
         for sheet in self.models:
             if sheet.shifts is not None:
@@ -259,6 +259,3 @@ def loss_words(loss: Interval | None, sign: bool = False) -> str:
         return f"{loss.value:{form}}"
     return f"{loss.value:{form}}, {loss.low:{form}} to {loss.high:{form}}"
 
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

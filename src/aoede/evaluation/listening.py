@@ -8,24 +8,49 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from aoede.data.audio import load_audio
 from aoede.data.manifest import Clip
+from aoede.evaluation.audio_command import CommandFailed
 from aoede.evaluation.codec import align_si_sdr, mel_distance, si_sdr, stft_distance
 from aoede.evaluation.faults import FaultLimits, find_faults
 from aoede.evaluation.intelligibility import Recogniser, Score, score
+from aoede.evaluation.likeness import Likeness, SpeakerComparison
 from aoede.evaluation.quality import QualityMeasure, Unmeasurable
-from aoede.evaluation.speaker import SpeakerEncoder, similarity, speaker_centre
+from aoede.evaluation.speaker import SpeakerEncoder
 from aoede.evaluation.spelling import words
 
-__all__ = ["Listener", "Utterance"]
+__all__ = ["EvaluatorFailed", "Listener", "Utterance"]
+
+PACED_SECONDS = 1.5
+"""Texts that should take less by their speaker's pace are not judged by it."""
 
 SILENCE = 1e-4
 """A recording whose peak is not above this (-80 dBFS) has no signal that could be compared with a distortion."""
+
+
+class EvaluatorFailed(ValueError):
+    """An evaluator gave no answer to the first thing that it was asked: nothing can be measured with it."""
+
+
+class Asked(Protocol):
+    """What should have been said; a `Clip` is one, and so is a `Passage`."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def speaker(self) -> str: ...
+
+    @property
+    def language(self) -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +58,7 @@ class Utterance:
     """One clip as one system gave it; None where a thing was not measured or does not apply."""
 
     system: str
-    """ "recording", "voice", "codec", or the label of one of several codecs."""
+    """ "recording", "codec" (the round trip beside a voice), or the label of a voice or codec."""
     id: str
     text: str
     speaker: str | None
@@ -44,9 +69,9 @@ class Utterance:
     transcript: str | None = None
     score: Score | None = None
     similarity: float | None = None
-    """Cosine with the middle of the speaker's other recordings."""
+    """With the middle of the speaker's other recordings, or with the recording that it should sound like."""
     stranger_similarity: float | None = None
-    """The same against every other speaker's middle, averaged: what a wrong voice would get."""
+    """Of a recording: the same against other speakers, averaged: what a wrong voice would get."""
     mel_distance: float | None = None
     stft_distance: float | None = None
     si_sdr: float | None = None
@@ -61,7 +86,8 @@ class Utterance:
     unmeasured: tuple[str, ...] = ()
     """ "NAME: reason" of the measures that found nothing to measure in this clip."""
     duration_ratio: float | None = None
-    """Seconds over the recording's seconds, same text and speaker."""
+    """Seconds over the recording's seconds, same text and speaker; over what the pace of the recording to speak like
+    would take, where that is all there is."""
     compute_seconds: float | None = None
     """Time it took to make, on the clock."""
     encode_seconds: float | None = None
@@ -76,13 +102,10 @@ class Utterance:
 
 
 class Listener:
-    """Measures utterances against clips.
+    """Measures utterances.
 
     Args:
-        clips: the clips that will be measured.
-        pool: clips that may serve as recordings of a speaker (a manifest's other splits); those that are measured are
-            used only for a speaker who has no others, each without itself.
-        references: how many recordings make a speaker's middle.
+        clips, pool, targets, references: see `Likeness`.
         recogniser, encoder: None leaves words, or the speaker, unmeasured.
         measures: further evaluators, each a column of its own.
         max_lag_seconds: how far a copy may be off in time for the aligned SI-SDR.
@@ -94,41 +117,34 @@ class Listener:
         pool: Sequence[Clip] = (),
         *,
         recogniser: Recogniser | None = None,
-        encoder: SpeakerEncoder | None = None,
+        encoder: SpeakerEncoder | SpeakerComparison | None = None,
+        targets: Sequence[Clip] = (),
         references: int = 5,
         limits: FaultLimits | None = None,
         measures: Sequence[QualityMeasure] = (),
         max_lag_seconds: float = 0.05,
     ) -> None:
-        if references < 1:
-            raise ValueError(f"references is {references}; at least 1 recording makes a speaker's middle")
         if not 0 <= max_lag_seconds <= 1:
             raise ValueError(f"max_lag_seconds is {max_lag_seconds}; 0 to 1 s can be searched")
-        self.recogniser, self.encoder, self.limits = recogniser, encoder, limits
+        self.recogniser, self.limits = recogniser, limits
         self.measures, self.max_lag_seconds = tuple(measures), max_lag_seconds
-        self._references = references
-        measured = {clip.id for clip in clips}
-        self._others: dict[str, list[Clip]] = {}
-        self._own: dict[str, list[Clip]] = {}
-        for clip in [clip for clip in pool if clip.id not in measured]:
-            if clip.speaker is not None:
-                self._others.setdefault(clip.speaker, []).append(clip)
-        for clip in clips:
-            if clip.speaker is not None:
-                self._own.setdefault(clip.speaker, []).append(clip)
-        self._embeddings: dict[str, NDArray[np.float32] | None] = {}
+        self.likeness = Likeness(encoder, clips, pool, targets=targets, references=references)
+        self._answered: set[str] = set()
 
     def listen(
         self,
         system: str,
-        clip: Clip,
+        clip: Asked,
         audio: NDArray[np.float32],
         sample_rate: int,
         *,
         file: str,
         speaker: str | None = None,
+        target: Clip | None = None,
         recording: NDArray[np.float32] | None = None,
         aligned: bool = False,
+        length_seconds: float | None = None,
+        paced_seconds: float | None = None,
         compute_seconds: float | None = None,
         encode_seconds: float | None = None,
         decode_seconds: float | None = None,
@@ -139,23 +155,35 @@ class Listener:
         """Measures one utterance.
 
         Args:
+            clip: what should have been said.
             audio: [T] float32 at `sample_rate`.
             file: where it was saved, relative to the report.
             speaker: who was asked to speak; None is the clip's own.
+            target: the recording that it should sound like, in place of the speaker's others.
             recording: the clip's own audio at the same rate, to compare length (and spectrum, where `aligned` says
                 that both are the same sound, sample for sample) with.
+            length_seconds: length of the same text by the same speaker, where the samples are not at hand.
+            paced_seconds: what the text should take about, where nobody recorded it.
             cut: the engine's length guard stopped it.
             notes: kept as they are.
+        Raises:
+            EvaluatorFailed: a command that measures gave no answer, and never has.
+            ValueError: the recogniser gave no answer to this utterance.
         """
         speaker = speaker or clip.speaker
         same_speaker = speaker == clip.speaker
-        length = len(recording) / sample_rate if recording is not None and same_speaker else None
+        if recording is not None:
+            length_seconds = len(recording) / sample_rate
+        length = length_seconds if same_speaker else None
+        expected = length or paced_seconds
+        # A pace says little of a word or two, where pauses at the ends count.
+        judged = length or (paced_seconds if (paced_seconds or 0) > PACED_SECONDS else None)
         language = clip.language or "en"
-        heard = None if self.recogniser is None else self.recogniser.transcribe(audio, sample_rate, language)
+        heard = self._heard(audio, sample_rate, language)
         compared = None
         if heard is not None and words(clip.text, language):
             compared = score(clip.text, heard, language)
-        near, far = self._similarities(audio, sample_rate, speaker, clip.id)
+        near, far, reason = self._similarities(audio, sample_rate, speaker, clip.id, target, system == "recording")
         distances = self._distances(audio, recording if aligned else None, sample_rate)
         measures, unmeasured = self._measured(audio, recording if aligned else None, sample_rate)
         return Utterance(
@@ -171,13 +199,13 @@ class Listener:
             stranger_similarity=far,
             **distances,
             measures=measures,
-            unmeasured=unmeasured,
-            duration_ratio=len(audio) / sample_rate / length if length else None,
+            unmeasured=reason + unmeasured,
+            duration_ratio=len(audio) / sample_rate / expected if expected else None,
             compute_seconds=compute_seconds,
             encode_seconds=encode_seconds,
             decode_seconds=decode_seconds,
             first_audio_seconds=first_audio_seconds,
-            faults=find_faults(audio, sample_rate, compared, length, cut, self.limits),
+            faults=find_faults(audio, sample_rate, compared, judged, cut, self.limits),
             notes=notes,
         )
 
@@ -217,31 +245,37 @@ class Listener:
                 found[measure.name] = value
         return found, tuple(unmeasured)
 
+    def _heard(self, audio: NDArray[np.float32], sample_rate: int, language: str) -> str | None:
+        if self.recogniser is None:
+            return None
+        try:
+            heard = self.recogniser.transcribe(audio, sample_rate, language)
+        except CommandFailed as error:
+            raise self._failure("the recogniser", error) from error
+        self._answered.add("the recogniser")
+        return heard
+
     def _similarities(
-        self, audio: NDArray[np.float32], sample_rate: int, speaker: str | None, clip_id: str
-    ) -> tuple[float | None, float | None]:
-        if self.encoder is None or speaker is None:
-            return None, None
-        own = self._middle(speaker, clip_id)
-        heard = self.encoder.embed(audio, sample_rate)
-        if own is None or heard is None:
-            return None, None
-        strangers = [self._middle(name, clip_id) for name in self._own if name != speaker]
-        far = [similarity(heard, middle) for middle in strangers if middle is not None]
-        return similarity(heard, own), float(np.mean(far)) if far else None
+        self,
+        audio: NDArray[np.float32],
+        sample_rate: int,
+        speaker: str | None,
+        clip_id: str,
+        target: Clip | None,
+        strangers: bool,
+    ) -> tuple[float | None, float | None, tuple[str, ...]]:
+        try:
+            near, far = self.likeness.of(audio, sample_rate, speaker, clip_id, target, strangers)
+        except CommandFailed as error:
+            failure = self._failure("the speaker encoder", error)
+            if isinstance(failure, EvaluatorFailed):
+                raise failure from error
+            return None, None, (f"speaker similarity: {error}",)
+        if near is not None:
+            self._answered.add("the speaker encoder")
+        return near, far, ()
 
-    def _middle(self, speaker: str, clip_id: str) -> NDArray[np.float32] | None:
-        """The middle of a speaker's recordings, never with the clip that is measured."""
-        clips = self._others.get(speaker) or [clip for clip in self._own.get(speaker, []) if clip.id != clip_id]
-        clips = sorted(
-            clips, key=lambda clip: (clip.seconds or 0) < 2
-        )  # short words first say little; stable otherwise
-        found = [self._embedding(clip) for clip in clips[: self._references]]
-        known = [embedding for embedding in found if embedding is not None]
-        return speaker_centre(known) if known else None
-
-    def _embedding(self, clip: Clip) -> NDArray[np.float32] | None:
-        assert self.encoder is not None
-        if clip.id not in self._embeddings:
-            self._embeddings[clip.id] = self.encoder.embed(*load_audio(clip.audio_source()))
-        return self._embeddings[clip.id]
+    def _failure(self, name: str, error: CommandFailed) -> ValueError:
+        """What a broken command comes to: the end of the run if it never worked."""
+        kind = ValueError if name in self._answered else EvaluatorFailed
+        return kind(f"{name} gave no answer: {error}")

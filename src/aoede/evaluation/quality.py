@@ -10,20 +10,15 @@ import contextlib
 import importlib
 import importlib.util
 import io
-import re
-import shlex
-import subprocess
-import tempfile
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import soxr  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from aoede.data.saving import save_audio
+from aoede.evaluation.audio_command import TIMEOUT_SECONDS, AudioCommand, CommandFailed, last_number
 
 __all__ = ["CommandMeasure", "DistillMos", "Pesq", "QualityMeasure", "Stoi", "Unmeasurable", "installed_measures"]
 
@@ -177,48 +172,25 @@ class CommandMeasure:
 
     digits = 2
 
-    def __init__(self, name: str, command: str, better: str = "higher", timeout: float = 300.0) -> None:
-        from shutil import which
-
-        self.name, self.better, self.timeout = name, better, timeout
-        try:
-            self.words = shlex.split(command)
-        except ValueError as error:
-            raise ValueError(f"the command of {name} cannot be read ({error}): {command}") from error
-        if not any("{audio}" in word for word in self.words):
-            raise ValueError(f"the command of {name} names no {{audio}}, the file that it should measure: {command}")
-        if which(self.words[0]) is None:
-            raise ValueError(f"the command of {name} begins with {self.words[0]}, which is not a program here")
-        self.compares = any("{reference}" in word for word in self.words)
-        self.source = f"printed by `{Path(self.words[0]).name}`"
+    def __init__(self, name: str, command: str, better: str = "higher", timeout: float = TIMEOUT_SECONDS) -> None:
+        self.name, self.better = name, better
+        self._command = AudioCommand(name, command, timeout=timeout)
+        self.compares = self._command.has("{reference}")
+        self.source = f"printed by `{self._command.program}`"
 
     def measure(
         self, reference: NDArray[np.float32] | None, audio: NDArray[np.float32], sample_rate: int
     ) -> float | None:
         """See `QualityMeasure`."""
-        if self.compares and reference is None:
-            return None
-        with tempfile.TemporaryDirectory(prefix="aoede-measure-") as folder:
-            files = {"{audio}": Path(folder) / "audio.wav", "{reference}": Path(folder) / "reference.wav"}
-            save_audio(files["{audio}"], audio, sample_rate)
-            if self.compares and reference is not None:
-                save_audio(files["{reference}"], reference, sample_rate)
-            words = []
-            for word in self.words:
-                for place, path in files.items():
-                    word = word.replace(place, str(path))
-                words.append(word)
-            try:
-                done = subprocess.run(words, capture_output=True, text=True, timeout=self.timeout, check=False)
-            except subprocess.TimeoutExpired as error:
-                raise Unmeasurable(f"no answer within {self.timeout:g} s") from error
-        if done.returncode:
-            said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-            raise Unmeasurable(f"exit code {done.returncode}{': ' + said[-1] if said else ''}")
-        numbers = re.findall(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", done.stdout)
-        if not numbers:
-            raise Unmeasurable("it printed no number")
-        return float(numbers[-1])
+        sounds = {"{audio}": (audio, sample_rate)}
+        if self.compares:
+            if reference is None:
+                return None
+            sounds["{reference}"] = (reference, sample_rate)
+        try:
+            return last_number(self._command.run(sounds))
+        except CommandFailed as error:
+            raise Unmeasurable(str(error)) from error
 
 
 def installed_measures(

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from aoede.data.listing import SOUNDS, is_sound_folder, sound_names
 from aoede.data.manifest import Clip, load_manifest
 
 __all__ = ["folder_clips", "open_recordings", "spread"]
+
+Item = TypeVar("Item")
 
 
 def folder_clips(folder: str | Path) -> list[Clip]:
@@ -66,7 +69,7 @@ def open_recordings(
     return clips, [clip for clip in pool if clip.split != split]
 
 
-def spread(clips: Sequence[Clip], limit: int | None) -> list[Clip]:
-    """At most `limit` clips, spread evenly, in their order; None takes all."""
-    count = min(limit or len(clips), len(clips))
-    return [clips[i * len(clips) // count] for i in range(count)]
+def spread(items: Sequence[Item], limit: int | None) -> list[Item]:
+    """At most `limit` items, spread evenly, in their order; None takes all."""
+    count = min(limit or len(items), len(items))
+    return [items[i * len(items) // count] for i in range(count)]

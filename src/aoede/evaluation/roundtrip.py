@@ -23,8 +23,10 @@ from aoede.data.saving import save_audio
 from aoede.evaluation.codec import CodebookUse
 from aoede.evaluation.codec_report import CodecReport, CodecSheet, Prefix
 from aoede.evaluation.coder import Coded, Coder
+from aoede.evaluation.evaluators import unmeasured
 from aoede.evaluation.figures import measure_figure
 from aoede.evaluation.intelligibility import Recogniser
+from aoede.evaluation.likeness import SpeakerComparison
 from aoede.evaluation.listening import Listener, Utterance
 from aoede.evaluation.quality import QualityMeasure
 from aoede.evaluation.recordings import spread
@@ -78,7 +80,7 @@ def evaluate_codecs(
     *,
     pool: Sequence[Clip] = (),
     recogniser: Recogniser | None = None,
-    encoder: SpeakerEncoder | None = None,
+    encoder: SpeakerEncoder | SpeakerComparison | None = None,
     measures: Sequence[QualityMeasure] = (),
     unavailable: Sequence[tuple[str, str]] = (),
     config: CodecEvaluationConfig | None = None,
@@ -173,7 +175,7 @@ def evaluate_codecs(
         rate=rate,
         sheets=tuple(sheets),
         extra=tuple(measure_figure(measure) for measure in measures),
-        unavailable=_unmeasured(unavailable, recogniser, encoder),
+        unavailable=unmeasured(unavailable, recogniser, encoder),
     )
 
 
@@ -189,18 +191,6 @@ def _sheet(coder: Coder, use: CodebookUse, prefixes: tuple[Prefix, ...], refused
         prefixes=prefixes,
         refused=refused,
     )
-
-
-def _unmeasured(
-    unavailable: Sequence[tuple[str, str]], recogniser: Recogniser | None, encoder: SpeakerEncoder | None
-) -> tuple[tuple[str, str], ...]:
-    """What was not measured, and why: evaluators that could not be opened, and those that nobody gave."""
-    told = list(unavailable)
-    if recogniser is None:
-        told.append(("word and character errors", "no recogniser was given: --recogniser DIR, a faster-whisper folder"))
-    if encoder is None and not any(name == "speaker similarity" for name, _ in told):
-        told.append(("speaker similarity", "no speaker encoder was given"))
-    return tuple(told)
 
 
 def _groups(clips: Sequence[Clip], batch: int) -> Iterator[list[tuple[int, Clip]]]:
