@@ -15,6 +15,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import Scope
 
@@ -69,7 +70,7 @@ class _App:
             lifespan=self._lifespan,
         )
         self.app.state.begin_draining = self.begin_draining
-        self.app.state.is_draining = lambda: self.is_draining
+        self.app.state.refuse = self.refuse
         self._add_routes()
         add_error_handlers(self.app)
         if settings.page:
@@ -86,9 +87,13 @@ class _App:
             self.app.add_middleware(BearerToken, token=settings.token, is_open=_is_open)
         self.app.add_middleware(RequestNumbers)
 
-    def begin_draining(self) -> None:
-        """Take nothing new from now on; what has begun goes on."""
+    def refuse(self) -> None:
+        """Answer new requests with 503 from now on."""
         self.is_draining = True
+
+    def begin_draining(self) -> None:
+        """The same, and tell the schedulers; what has begun goes on."""
+        self.refuse()
         for scheduler in self.schedulers.values():
             scheduler.drain(0)
 
@@ -137,7 +142,10 @@ class _App:
         """Say a text."""
         if self.is_draining:
             raise _draining()
-        asked = await read_speech(request, self.settings)
+        try:
+            asked = await read_speech(request, self.settings)
+        except ClientDisconnect:  # in the middle of its request
+            return Response(status_code=499)
         job, form = await self._submit(asked)
         wanted = asked.request
         try:
