@@ -146,6 +146,11 @@ class Job:
             return self._end or ("queued" if self._started is None else "running")
 
     @property
+    def end(self) -> End | None:
+        """How it ended; None where it has not."""
+        return self._end
+
+    @property
     def error(self) -> BaseException | None:
         """What made it fail or run out of time."""
         return self._error

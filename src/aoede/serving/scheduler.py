@@ -7,8 +7,10 @@ of a job are those of `Voice.speak`. Knows nothing of HTTP.
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
+import traceback
 from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -22,7 +24,11 @@ from aoede.serving.jobs import End, Job, SpeechJob, Timings
 from aoede.serving.served_voice import ServedVoice
 from aoede.serving.shared_engine import SharedEngine
 
+_LOG = logging.getLogger(__name__)
 _FIRST_GUESS_SECONDS, _LONGEST_RETRY_SECONDS = 2.0, 60.0
+
+
+_CLOSED = "the server is shutting down: it finishes what it began and takes nothing new"
 
 
 class QueueFull(Exception):
@@ -139,6 +145,7 @@ class Scheduler:
             self._shared = SharedEngine(
                 voice.engine, slots, threads=threads, on_step=None if observer is None else observer.step
             )
+        self._preparation = threading.Lock()  # tokenizers are not made for several threads
         self._changed = threading.Condition()
         self._waiting: deque[_Task] = deque()
         self._tasks: dict[Job, _Task] = {}
@@ -174,7 +181,7 @@ class Scheduler:
         """
         with self._changed:
             if self._is_draining:
-                raise SchedulerClosed("the server is shutting down: it finishes what it began and takes nothing new")
+                raise SchedulerClosed(_CLOSED)
             if self._running + len(self._waiting) + self._preparing >= self.slots + self.queue:
                 self._ended["refused"] += 1
                 retry = self._retry_after()
@@ -185,14 +192,17 @@ class Scheduler:
             number, self._number = self._number, self._number + 1
         task: _Task | None = None
         try:
-            task = self._prepare(number, request)
+            with self._preparation:
+                task = self._prepare(number, request)
         finally:
             with self._changed:
                 self._preparing -= 1
-                if task is not None:
+                if task is not None and not self._is_closed:
                     self._tasks[task.job] = task
                     self._waiting.append(task)
                 self._changed.notify_all()
+        if self._is_closed:
+            raise SchedulerClosed(_CLOSED)
         return task.job
 
     def stats(self) -> SchedulerStats:
@@ -264,6 +274,7 @@ class Scheduler:
             task = self._tasks.get(job)
             if task is not None and task in self._waiting:
                 self._waiting.remove(task)
+                task.stream.close()
                 self._forget(task)
         if task is not None:
             task.stop.set()
@@ -283,6 +294,7 @@ class Scheduler:
                 with self._changed:
                     self._running -= 1
                     self._forget(task)
+                del task  # or it would stay until the next one comes
 
     def _run(self, task: _Task) -> None:
         job, stream = task.job, task.stream
@@ -293,29 +305,29 @@ class Scheduler:
             self._speak(task)
             job.finish("done")
         except Stopped:
-            assert job.state == "cancelled"
+            assert job.end == "cancelled"
         except TimeoutError as error:
             job.finish("timed out", error)
         except Exception as error:
             # Whatever it was (memory for one of them): it ended this job, and the next one starts afresh.
+            _LOG.error("job %d failed", job.number, exc_info=error)
+            traceback.clear_frames(error.__traceback__)  # or what it held would stay as long as the job
             job.finish("failed", error)
         finally:
             stream.close()
 
     def _speak(self, task: _Task) -> None:
-        job, stream, frames = task.job, task.stream, task.voice.frames
+        job, stream, voice = task.job, task.stream, task.voice
         rate, frame_seconds = job.sample_rate, 1.0 / self.voice.frame_rate
-        count, told = 0, 0
+        count, frames_start = 0, 0.0
         for samples in stream:
             task.stop.check()
-            chunk = Chunk(
-                samples=samples,
-                start=count / rate,
-                frames=[frame.tolist() for frame in frames],
-                frames_start=told * frame_seconds,
-            )
-            told, count = told + len(frames), count + len(samples)
-            frames.clear()
+            frames, is_first_of_utterance = voice.collect()
+            if frames and is_first_of_utterance:
+                frames_start = count / rate
+            chunk = Chunk(samples=samples, start=count / rate, frames=frames, frames_start=frames_start)
+            frames_start += len(frames) * frame_seconds
+            count += len(samples)
             job.tell(stream.notes, stream.cut)
             is_first = not job.buffer.num_samples
             limits = [limit for limit in (self._reader_timeout, task.stop.left) if limit is not None]
@@ -331,16 +343,16 @@ class Scheduler:
 
     def _forget(self, task: _Task) -> None:
         """Count a job that has ended. The lock is held."""
-        job, timings = task.job, task.job.timings
+        job, timings, end = task.job, task.job.timings, task.job.end
+        assert end is not None, "a job that is forgotten has ended"
         self._tasks.pop(job, None)
-        self._ended[job.state] += 1
+        self._ended[end] += 1
         self._audio_seconds += timings.audio
-        if job.state == "done":
+        if end == "done":
             self._job_seconds += 0.2 * (timings.running - self._job_seconds)
         self._changed.notify_all()
         if self._observer is not None:
-            assert job.state not in ("queued", "running")
-            self._observer.ended(job.state, timings)
+            self._observer.ended(end, timings)
 
     def _retry_after(self) -> int:
         """Seconds until a place is free, as things go."""

@@ -21,12 +21,7 @@ from aoede.serving.shared_engine import SharedEngine
 
 
 class ServedVoice(Voice):
-    """One job's view of a voice: same parts, same samples.
-
-    Attributes:
-        frames: written and not yet collected.
-        num_frames: written so far.
-    """
+    """One job's view of a voice: same parts, same samples."""
 
     def __init__(
         self,
@@ -47,7 +42,8 @@ class ServedVoice(Voice):
             urgency: how urgent the job's decoding is.
         """
         self.__dict__.update(voice.__dict__)  # all parts are the voice's own: nothing is loaded or folded again
-        self.frames: list[torch.Tensor] = []
+        self._frames: list[torch.Tensor] = []
+        self._is_fresh = True
         self._stop, self._shared = stop, shared
         self._writing, self._decoding, self._urgency = writing, decoding, urgency
 
@@ -57,12 +53,22 @@ class ServedVoice(Voice):
         if self._shared is not None:
             assert isinstance(inner, FlatWriter)
             inner.engine = _JobEngine(self._shared, self._stop)
-            return _Followed(inner, self._stop, None, self.frames)
-        return _Followed(inner, self._stop, self._writing, self.frames)
+            return _Followed(inner, self._stop, None, self._frames)
+        return _Followed(inner, self._stop, self._writing, self._frames)
 
     def open_decoder(self, seed: int) -> FrameDecoder:
-        """A decoder that waits for its turn."""
+        """A decoder of the next utterance, which waits for its turn."""
+        self._is_fresh = True
         return _GatedDecoder(self, seed, self._decoding, self._stop, self._urgency)
+
+    def collect(self) -> tuple[list[list[int]], bool]:
+        """Frames that were written since the last call, and whether they begin an utterance."""
+        frames = [frame.tolist() for frame in self._frames]
+        self._frames.clear()
+        is_fresh = self._is_fresh
+        if frames:
+            self._is_fresh = False
+        return frames, is_fresh
 
 
 class _JobEngine:
@@ -81,11 +87,7 @@ class _Followed:
 
     def __init__(self, inner: Writer, stop: Stop, gate: Gate | None, frames: list[torch.Tensor]) -> None:
         self._inner, self._stop, self._gate, self._frames = inner, stop, gate, frames
-
-    @property
-    def notes(self) -> list[str]:
-        """The writer's own."""
-        return self._inner.notes
+        self.notes = inner.notes
 
     def check(self, num_ids: int) -> None:
         """As the writer."""
