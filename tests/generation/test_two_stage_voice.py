@@ -83,20 +83,16 @@ def test_a_stream_is_the_speech_whatever_its_chunks(voice):
 def test_what_is_heard_is_one_decode_of_what_the_model_generates(voice):
     ids = voice.reader.ids("Hello there.", "bm_george", [])
     most = int(np.ceil(voice.guard_seconds(len(ids), "bm_george") * voice.frame_rate))
-    compared = 0
-    for seed in range(6):
+    for seed in range(4):
         draw_seed, noise_seed = np.random.SeedSequence([seed, 0]).generate_state(2).tolist()
         (frames,) = voice.model.generate(
-            turn_frames(voice.model, ids)[None], max_new_frames=most, temperature=0.9, top_p=0.95, seeds=[draw_seed]
-        )
-        if not len(frames):
-            continue  # a stop came first, which a voice draws again
-        compared += 1
+            turn_frames(voice.model, ids)[None], max_new_frames=most, min_new_frames=1, temperature=0.9, top_p=0.95,
+            seeds=[draw_seed],
+        )  # fmt: skip
         samples = voice.codec.decode(voice.layout.unflatten(frames[None]), seed=noise_seed)[0, 0].numpy()
         fader = EdgeFader(8000)
         expected = np.concatenate([fader.push(samples), fader.finish()])
         np.testing.assert_allclose(voice.speak("Hello there.", seed=seed).samples, expected, atol=1e-5)
-    assert compared >= 3
 
 
 def test_a_turn_is_written_as_training_writes_it(voice, recording):
@@ -180,22 +176,14 @@ def test_the_guard_cuts_and_says_so(with_settings):
         assert len(take.samples) <= 5 * FRAME and (not take.cut or len(take.samples) == 5 * FRAME)
 
 
-def test_a_stop_that_comes_first_is_drawn_anew_and_silence_is_told(voice, monkeypatch):
-    calls = []
-
+def test_an_utterance_has_a_frame_and_one_that_has_no_more_is_told(voice, monkeypatch):
     def ends(hidden):
-        calls.append(1)
-        logits = torch.full((len(hidden), 65), -torch.inf)
-        logits[:, 64 if len(calls) < 4 else 3] = 0.0
-        return logits
+        return torch.eye(65)[64:].expand(len(hidden), -1) * 1e9  # the stop, whatever was said
 
     monkeypatch.setattr(voice.model, "slot0_logits", ends)
     audio = voice.speak("Hello.", seed=1)
-    assert audio.duration > 0 and audio.cut  # three stops, then no more
-    monkeypatch.setattr(voice.model, "slot0_logits", lambda hidden: torch.eye(65)[64:].expand(len(hidden), -1) * 1e9)
-    audio = voice.speak("Hello.", seed=1)
-    assert len(audio.samples) == 0 and not audio.cut
-    assert audio.notes == ("the model ended at once and said nothing of 'Hello.': try another seed",)
+    assert len(audio.samples) == FRAME and not audio.cut
+    assert audio.notes == ("the model ended at once and said next to nothing of 'Hello.': try another seed",)
 
 
 def test_pace_is_refused_with_ordinary_positions_and_set_with_parallel_ones(voice, timed):
@@ -365,8 +353,9 @@ def test_a_voice_prompt_is_a_small_file_that_changes_the_voice(voice, duo_folder
     draw_seed = int(np.random.SeedSequence([1, 0]).generate_state(2)[0])
     ids = voice.reader.ids("Hello there.", "af_heart", [])
     (frames,) = voice.model.generate(
-        turn_frames(voice.model, ids)[None], max_new_frames=4, temperature=0.9, top_p=0.95, seeds=[draw_seed], **tuned
-    )
+        turn_frames(voice.model, ids)[None], max_new_frames=4, min_new_frames=1, temperature=0.9, top_p=0.95,
+        seeds=[draw_seed], **tuned,
+    )  # fmt: skip
     stream = tuned_voice.stream("Hello there.", seed=1)
     shown = [step.frame for step in stream._writer.write(Utterance(ids=ids, seed=draw_seed, max_frames=4))][
         : len(frames)
@@ -384,9 +373,6 @@ def test_a_voice_prompt_is_refused_where_it_does_not_belong(voice, tmp_path):
         other.slot0_head.weight += 0.1
     with pytest.raises(ValueError, match="tuned on another model"):
         VoicePrompt.load(path).check(other)
-    VoicePrompt.load(path).check(
-        voice.model.__class__(voice.model.config).to(torch.bfloat16).float()
-    ) if False else None
     with pytest.raises(ValueError, match=r"is \[3, 16\], this model takes \[P, 32\]"):
         VoicePrompt.of(voice.model, name="x", prefix_embeds=torch.zeros(3, 16))
     with pytest.raises(ValueError, match="for 1 layers, this model has 2"):

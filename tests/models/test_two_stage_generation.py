@@ -260,6 +260,55 @@ def test_with_a_stop_row_zeros_are_sound(two_stage, prompt):
     assert out.lengths.tolist() == [3, 3] and not out.is_finished.any() and not out.sequences.any()
 
 
+@pytest.mark.parametrize("slots", [{"stop": "zeros"}, {"stop": "row"}, {"slot_sizes": [8, 5, 1, 3, 1]}])
+@torch.no_grad()
+def test_so_many_first_frames_are_no_stop_frames(two_stage, prompt, slots):
+    model = two_stage(**slots)
+    frames = prompt(model)
+    model.slot0_head.weight.zero_()
+    model.depth_heads.zero_()
+    if model.config.stop == "row":
+        model.slot0_logits = lambda hidden: torch.eye(9)[8:].expand(len(hidden), -1) * 9.0
+    settings = {"max_new_frames": 6, "do_sample": False, "return_dict_in_generate": True}
+    out = model.generate(frames, min_new_frames=2, **settings)
+    assert out.lengths.tolist() == [2, 2] and out.is_finished.all()
+    one = torch.zeros(model.config.num_slots, dtype=torch.long)
+    if model.config.stop == "zeros":
+        one[3 if len(one) == 5 else 6] = 1  # the last slot that has a choice
+        # What is told is the model's own: the code was one of 8 (or 3), whether it was left out or not.
+        rest = -torch.tensor(model.config.legal_rows, dtype=torch.float32).log()
+        torch.testing.assert_close(out.log_probs[0, 0], rest)
+    else:
+        assert out.log_probs[0, 0, 0] < -9.0  # far behind the stop, which was left out
+        assert out.log_probs[0, 2].tolist()[1:] == [0.0] * 6
+    assert out.sequences[0, :2].tolist() == [one.tolist()] * 2
+    assert model.generate(frames, **settings).lengths.tolist() == [0, 0]
+
+
+@torch.no_grad()
+def test_a_stop_that_is_left_out_changes_no_log_probs_and_is_hidden_from_processors(two_stage, prompt):
+    settings = {"max_new_frames": 3, "seeds": 2, "return_dict_in_generate": True}
+    model = two_stage(stop="row")
+    frames = prompt(model, 3)
+    assert 0 in model.generate(frames, **settings).lengths
+    out = model.generate(frames, min_new_frames=1, **settings)
+    assert (out.lengths > 0).all()
+    whole = torch.cat([frames, torch.cat([out.sequences, torch.full_like(out.sequences[..., :1], -1)], -1)], 1)
+    torch.testing.assert_close(model.log_probs(whole)[:, 12:], out.log_probs, rtol=1e-4, atol=1e-5)
+    seen = []
+
+    def look(so_far, scores):
+        seen.append(scores[:, -1].tolist())
+        return scores
+
+    model.generate(frames, min_new_frames=1, logits_processor=look, **{**settings, "max_new_frames": 2})
+    assert seen[0] == [-torch.inf] * 3 and -torch.inf not in seen[1]
+    model = two_stage()  # stops by zeros, of which none came first: the same draws
+    frames = prompt(model, 3)
+    free, held = (model.generate(frames, min_new_frames=least, **settings) for least in (0, 1))
+    assert torch.equal(free.sequences, held.sequences) and torch.equal(free.log_probs, held.log_probs)
+
+
 @torch.no_grad()
 def test_frames_are_handed_out_as_they_are_drawn(two_stage, prompt):
     model = two_stage()

@@ -212,8 +212,8 @@ class SpeechStream:
                 self.cut = True
                 seconds = count / voice.frame_rate
                 self._notes.append(f"cut after {seconds:.1f} s without an end: {shorten(piece.written)}")
-            elif not count:
-                said = f"the model ended at once and said nothing of {shorten(piece.written)}"
+            elif count < 2:  # a two-stage model always has a first frame
+                said = f"the model ended at once and said {'next to ' * count}nothing of {shorten(piece.written)}"
                 self._notes.append(f"{said}: try another seed")
         if frames:
             yield decoder.push(frames)

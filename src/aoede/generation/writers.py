@@ -19,9 +19,6 @@ from aoede.generation.voice_prompt import VoicePrompt
 from aoede.models import TwoStageModel
 from aoede.models.two_stage import FrameStream
 
-MOST_REDRAWS = 8
-"""Times that a stop is drawn anew where it comes first: an utterance has a frame."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Utterance:
@@ -133,13 +130,9 @@ class TwoStageWriter:
         text = turn_frames(self.model, utterance.ids)
         stream = self._open(context, text, utterance, most)
         frames: list[Tensor] = []
-        redraws = 0
         while True:
-            step = stream.step()
+            step = stream.step(may_stop=bool(frames))  # an utterance has a frame
             if bool(step.is_stop[0]):
-                if not frames and redraws < MOST_REDRAWS:
-                    stream.pending, redraws = None, redraws + 1  # unread: the same place draws its next number
-                    continue
                 break
             if len(frames) >= most:
                 yield Step(0, end="cut")
@@ -147,11 +140,10 @@ class TwoStageWriter:
             # A plain copy: what is told belongs to the caller.
             frames.append(step.codes[0].cpu().clone())
             yield Step(0, frame=frames[-1])
-        if frames:
-            turn = turn_frames(self.model, utterance.ids, torch.stack(frames))
-            self.hear(turn)
-            if not self._is_parallel:  # there the turn was read at a pace that is not the exact one
-                self._stream, self._read = stream, [*context, turn]
+        turn = turn_frames(self.model, utterance.ids, torch.stack(frames))
+        self.hear(turn)
+        if not self._is_parallel:  # there the turn was read at a pace that is not the exact one
+            self._stream, self._read = stream, [*context, turn]
         yield Step(0, end="closed")
 
     @property

@@ -26,7 +26,7 @@ class TwoStageConfig(PretrainedConfig):
         slot_tables: the table of rows that each slot uses, such as [0, 1, 2, 2, 1, 2, 2] where SNAC's levels come back
             within a frame: slots with one number share rows in the embedding (beside a vector of each slot) and in the
             depth decoder's heads. Numbered as they first come; slot 0 shares with none. None: rows for each slot.
-        slot_gains: shared rows are also multiplied by 1 + a vector of each slot. A frame is a sum, which does not change
+        slot_gains: shared rows are also multiplied by 1 + a vector of each slot. A frame is a sum, which stays as it is
             where two of its codes with one table change places; with gains the backbone hears their order.
         text_vocab_size: rows of the text embedding.
         stop: "zeros": a turn ends with a frame whose codes are all 0; "row": with one more row of slot 0, for codecs

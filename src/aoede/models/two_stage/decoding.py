@@ -78,6 +78,7 @@ class FrameDecoding:
         attention_mask: Tensor | None = None,
         *,
         max_new_frames: int | None = None,
+        min_new_frames: int = 0,
         do_sample: bool | None = None,
         temperature: float | None = None,
         top_k: int | None = None,
@@ -107,6 +108,7 @@ class FrameDecoding:
         Args:
             input_ids, attention_mask: prompts [B, F, S + 1], padded on the left.
             max_new_frames: the most frames a row (`max_new_tokens` is the same).
+            min_new_frames: so many first frames are no stop frames.
             do_sample: False takes the highest scores; True draws; None: as `generation_config` says, else draws.
             temperature, top_k, top_p, min_p: of slot 0; what is not given comes from `generation_config`.
             depth_temperature, depth_top_k, depth_top_p, depth_min_p: of the other slots; None: as slot 0.
@@ -155,7 +157,7 @@ class FrameDecoding:
         stops = stop_on_all_zeros or self.config.stop != "zeros"  # type: ignore[attr-defined]
         alive, count = list(range(batch)), 0
         while alive and count < most:
-            step = stream.step()
+            step = stream.step(may_stop=count >= min_new_frames)
             rows = torch.tensor(alive, device=stream.device)
             codes[rows, count] = step.codes
             if step.log_probs is not None:
@@ -187,6 +189,7 @@ _INSTEAD = {
     "topk": "top_k",
     "max_length": "max_new_frames",
     "streamer": "on_frame",
+    "min_new_tokens": "min_new_frames",
     "use_cache": "there is always a cache: leave it out",
     "num_return_sequences": "repeat the rows",
 }

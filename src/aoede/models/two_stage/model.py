@@ -23,6 +23,7 @@ from aoede.models.two_stage.config import TwoStageConfig
 from aoede.models.two_stage.conversion import FolderLayouts
 from aoede.models.two_stage.decoding import FrameDecoding
 from aoede.models.two_stage.frames import entries, is_right_padded, trained_entries
+from aoede.models.two_stage.laid_out import forget
 from aoede.models.two_stage.losses import TwoStageOutput, add_losses
 from aoede.models.two_stage.stages import Prefix
 
@@ -100,6 +101,13 @@ class TwoStageModel(FolderLayouts, FrameDecoding, PreTrainedModel, GenerationMix
     def get_output_embeddings(self) -> None:
         """None: nothing is tied, and no text is written."""
         return
+
+    def train(self, mode: bool = True) -> TwoStageModel:
+        """As any module; going back to training drops the copies of weights that generation keeps."""
+        if mode:
+            forget(self)
+        super().train(mode)
+        return self
 
     # -- forward ------------------------------------------------------------------------------------------------
 

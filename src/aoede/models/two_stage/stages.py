@@ -7,16 +7,17 @@ compiled. Knows nothing of frames or sampling. This file travels inside saved mo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import LlamaModel, PreTrainedModel
 
 from aoede.models.two_stage.cache import BufferCache, buffers, prefilled
-from aoede.models.two_stage.products import MOST_COPIED, of_modules
+from aoede.models.two_stage.products import MOST_COPIED, Product, of_modules
 
 Prefix = Sequence[tuple[Tensor, Tensor]]
 
@@ -133,14 +134,28 @@ class LlamaStage(Stage):
         self.dtype, self.device = weight.dtype, weight.device
         self.layers = list(llama.layers)[: config.num_hidden_layers]
         copies = sum(parameter.numel() for parameter in model.parameters()) <= MOST_COPIED
-        self.products = []
+        self.eps = float(llama.norm.variance_epsilon)
+        size = int(config.hidden_size)
+        # The norm of a row is three small steps on a CPU where torch's takes seven; what it leaves out is in the gains.
+        self.is_short = packs and self.device.type == "cpu" and self.dtype == torch.float32
+        self.floor = torch.tensor(math.sqrt(size * self.eps), dtype=self.dtype, device=self.device)
+        scale = math.sqrt(size) if self.is_short else 1.0
+        self.gain = llama.norm.weight.detach() * scale
+        self.products: list[list[Product]] = []
         for layer in self.layers:
             inner, mlp = layer.self_attn, layer.mlp
-            together = ([inner.q_proj, inner.k_proj, inner.v_proj], [inner.o_proj], [mlp.gate_proj, mlp.up_proj])
+            first, second = layer.input_layernorm.weight, layer.post_attention_layernorm.weight
+            parts: list[tuple[list[nn.Module], Tensor | None]] = [
+                ([inner.q_proj, inner.k_proj, inner.v_proj], first),
+                ([inner.o_proj], None),
+                ([mlp.gate_proj, mlp.up_proj], second),
+                ([mlp.down_proj], None),
+            ]
             self.products.append(
-                [of_modules(part, rows, copies=copies, packs=packs) for part in (*together, [mlp.down_proj])]
+                [of_modules(part, rows, copies=copies, packs=packs, gain=gain, scale=scale) for part, gain in parts]
             )
-        self.cos = self.sin = torch.zeros(0, self.width, dtype=self.dtype, device=self.device)
+        self.cos = self.sin = torch.zeros(0, dtype=self.dtype, device=self.device)
+        self.buffers: list[Tensor] = []
         self.keys: list[Tensor] = []
         self.values: list[Tensor] = []
         self._grow(capacity)
@@ -165,7 +180,7 @@ class LlamaStage(Stage):
         else:
             if len(self.cos) <= (most := int(positions.max())):  # positions with gaps run ahead of the columns
                 self._angles(2 * most)
-            cos, sin = self.cos[positions][:, None], self.sin[positions][:, None]
+            cos, sin = self.cos[positions], self.sin[positions]
         seen = None
         if mask is not None or (count > 1 and start > 0):
             seen = torch.ones(count, end, dtype=torch.bool, device=embeds.device).tril_(start)[None, None]
@@ -173,19 +188,16 @@ class LlamaStage(Stage):
                 # A padded column sees itself, or its softmax would have nothing to add up.
                 own = torch.eye(count, end, dtype=torch.bool, device=embeds.device).roll(start, 1)
                 seen = (seen & mask[:, None, None, :end]) | own
-        is_causal = seen is None and count > 1
-        states = embeds
-        for number in range(len(self.layers)):
-            keys, values = self.keys[number], self.values[number]
+        states = embeds.reshape(-1, embeds.shape[-1])
+        for number in range(len(self.products)):
 
-            def remember(k: Tensor, v: Tensor, keys: Tensor = keys, values: Tensor = values) -> tuple[Tensor, Tensor]:
-                keys[:, :, start:end] = k
-                values[:, :, start:end] = v
-                return keys[:, :, :end], values[:, :, :end]
+            def remember(new: Tensor, number: int = number) -> tuple[Tensor, Tensor]:
+                self.buffers[number][:, :, start:end] = new
+                return self.keys[number][:, :, :end], self.values[number][:, :, :end]
 
-            states = self._layer(number, states, cos, sin, remember, seen, is_causal)
+            states = self._layer(number, states, count, cos, sin, remember, seen)
         self.length = end
-        return self._norm(self.model.norm, states)
+        return (self._unit(states) * self.gain).view(self.rows, count, -1)
 
     def run_at(self, embeds: Tensor, index: Tensor) -> Tensor:
         """`run` for compiling: writes at columns `index` [n] and sees those up to each; shapes never change.
@@ -195,21 +207,22 @@ class LlamaStage(Stage):
         columns = torch.arange(self.capacity, device=index.device)
         seen = (columns <= index[:, None])[None, None]
         cos, sin = self.cos[index], self.sin[index]
-        states = embeds
-        for number in range(len(self.layers)):
-            keys, values = self.keys[number], self.values[number]
+        count = embeds.shape[1]
+        states = embeds.reshape(-1, embeds.shape[-1])
+        for number in range(len(self.products)):
 
-            def remember(k: Tensor, v: Tensor, keys: Tensor = keys, values: Tensor = values) -> tuple[Tensor, Tensor]:
-                return keys.index_copy_(2, index, k), values.index_copy_(2, index, v)
+            def remember(new: Tensor, buffer: Tensor = self.buffers[number]) -> tuple[Tensor, Tensor]:
+                keys, values = buffer.index_copy_(2, index, new).split(self.groups, 1)
+                return keys, values
 
-            states = self._layer(number, states, cos, sin, remember, seen, False)
-        return self._norm(self.model.norm, states)
+            states = self._layer(number, states, count, cos, sin, remember, seen)
+        return (self._unit(states) * self.gain).view(self.rows, count, -1)
 
     def rewind(self) -> None:
         self.length = 0
 
     def keep(self, rows: Tensor) -> None:
-        self.keys, self.values = [k[rows] for k in self.keys], [v[rows] for v in self.values]
+        self._hold([buffer[rows] for buffer in self.buffers])
         self.rows = len(rows)
 
     # -- the parts ----------------------------------------------------------------------------------------------
@@ -218,54 +231,62 @@ class LlamaStage(Stage):
         self,
         number: int,
         states: Tensor,
+        count: int,
         cos: Tensor,
         sin: Tensor,
-        remember: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+        remember: Callable[[Tensor], tuple[Tensor, Tensor]],
         seen: Tensor | None,
-        is_causal: bool,
     ) -> Tensor:
-        layer, count, heads, groups = self.layers[number], states.shape[1], self.heads, self.groups
+        """A layer over `count` columns of each row: [B * n, H] to the same."""
+        heads, groups, width = self.heads, self.groups, self.width
         turn_in, turn_out, widen, narrow = self.products[number]
-        inner = turn_in(self._norm(layer.input_layernorm, states))
-        inner = inner.view(self.rows, count, heads + 2 * groups, self.width).transpose(1, 2)
-        turned = inner[:, : heads + groups]  # queries and keys turn together
-        half = self.width // 2
-        crossed = torch.cat([-turned[..., half:], turned[..., :half]], -1)
-        turned = turned * cos + crossed * sin
-        keys, values = remember(turned[:, heads:], inner[:, heads + groups :])
-        queries = turned[:, :heads]
+        inner = turn_in(self._unit(states)).view(self.rows, count, heads + 2 * groups, 2, width // 2)
+        # Queries and keys turn together and in place, so that new keys lie beside new values.
+        turned = inner[:, :, : heads + groups]
+        crossed = turned.flip(-2)
+        turned.mul_(cos).addcmul_(crossed, sin)
+        inner = inner.view(self.rows, count, heads + 2 * groups, width)
+        keys, values = remember(inner[:, :, heads:].transpose(1, 2))
         if count == 1 and seen is None:
             # The query heads that share a key head are as good as several queries of one head.
-            queries = queries.reshape(self.rows, groups, heads // groups, self.width)
+            queries = inner[:, 0, :heads].view(self.rows, groups, heads // groups, width)
             found = F.scaled_dot_product_attention(queries, keys, values)
         else:
+            queries = inner[:, :, :heads].transpose(1, 2)
             found = F.scaled_dot_product_attention(
-                queries, keys, values, attn_mask=seen, is_causal=is_causal, enable_gqa=heads != groups
+                queries, keys, values, attn_mask=seen, is_causal=seen is None, enable_gqa=heads != groups
             ).transpose(1, 2)
-        states = states + turn_out(found.reshape(self.rows, count, heads * self.width))
-        gate, up = widen(self._norm(layer.post_attention_layernorm, states)).chunk(2, -1)
-        return states + narrow(F.silu(gate) * up)
+        states = turn_out.onto(states, found.reshape(self.rows * count, heads * width))
+        gate, up = widen(self._unit(states)).chunk(2, -1)
+        return narrow.onto(states, F.silu(gate).mul_(up))
 
-    @staticmethod
-    def _norm(module: Any, states: Tensor) -> Tensor:
-        return F.rms_norm(states, module.weight.shape, module.weight, module.variance_epsilon)
+    def _unit(self, states: Tensor) -> Tensor:
+        """Rows [N, H] of length 1 (short of `eps`), which gains make sqrt(H) long; else of mean square 1."""
+        if self.is_short:
+            return states / torch.hypot(torch.linalg.vector_norm(states, dim=-1, keepdim=True), self.floor)
+        return F.rms_norm(states, states.shape[-1:], None, self.eps)
 
     def _grow(self, capacity: int) -> None:
-        for kept in (self.keys, self.values):
-            for number in range(len(self.layers)):
-                new = torch.zeros(self.rows, self.groups, capacity, self.width, dtype=self.dtype, device=self.device)
-                if len(kept) > number:
-                    new[:, :, : self.length] = kept[number][:, :, : self.length]
-                    kept[number] = new
-                else:
-                    kept.append(new)
+        shape = (self.rows, 2 * self.groups, capacity, self.width)
+        grown = [torch.zeros(shape, dtype=self.dtype, device=self.device) for _ in self.layers]
+        for new, old in zip(grown, self.buffers, strict=False):  # at first there are none
+            new[:, :, : self.length] = old[:, :, : self.length]
+        self._hold(grown)
         self.capacity = capacity
         self._angles(max(capacity, len(self.cos)))
 
+    def _hold(self, buffers: list[Tensor]) -> None:
+        """Buffers [B, keys and values, capacity, width] of the layers, and views of their halves."""
+        self.buffers = buffers
+        self.keys = [buffer[:, : self.groups] for buffer in buffers]
+        self.values = [buffer[:, self.groups :] for buffer in buffers]
+
     def _angles(self, count: int) -> None:
+        """Cosines, and sines with the signs that the halves of a head have: [count, 1, 2, width / 2]."""
         places = torch.arange(count, device=self.device)[None]
         cos, sin = self.model.rotary_emb(torch.zeros(1, dtype=self.dtype, device=self.device), places)
-        self.cos, self.sin = cos[0], sin[0]
+        self.cos, self.sin = (x[0].view(count, 1, 2, -1) for x in (cos, sin))
+        self.sin = self.sin * torch.tensor([[-1.0], [1.0]], dtype=self.dtype, device=self.device)
 
     def _load(self, prefix: Prefix) -> None:
         count = prefix[0][0].shape[2]

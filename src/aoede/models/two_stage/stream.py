@@ -129,9 +129,12 @@ class FrameStream:
         self._read(input_ids.long(), present)
 
     @torch.no_grad()
-    def step(self) -> FrameStep:
+    def step(self, *, may_stop: bool = True) -> FrameStep:
         """Draw the next frame of every row.
 
+        Args:
+            may_stop: False draws no stop frame: its row of slot 0, or the last zero of a frame of zeros, is left out.
+                `log_probs` are those of the model itself, which has it.
         Raises:
             ValueError: nothing was fed yet.
         """
@@ -147,6 +150,7 @@ class FrameStream:
             self.processors,
             uniform.to(self.device),
             self.with_log_probs,
+            may_stop,
         )
         self.drawn = torch.cat([self.drawn, codes[:, :1]], 1)
         stop = codes == torch.tensor(self.model.config.stop_frame, device=codes.device)
