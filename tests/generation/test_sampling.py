@@ -64,6 +64,44 @@ def test_a_row_draws_the_same_whoever_stands_beside_it():
     assert together.tolist() == alone
 
 
+def by_sorting_all(logits, sampling, uniform):
+    """The draw as it is defined: every id, sorted; the filters one after the other."""
+    scores, columns = (logits / sampling.temperature).double().sort(descending=True, stable=True)
+    scores = scores[: sampling.top_k or len(scores)]
+    probabilities = scores.softmax(-1)
+    keep = probabilities.cumsum(-1) - probabilities < sampling.top_p
+    keep &= probabilities >= sampling.min_p * probabilities[0]
+    mass = (probabilities * keep).cumsum(-1)
+    return int(columns[torch.searchsorted(mass, uniform * mass[-1], right=True)])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"temperature": 8.0},
+        {"top_p": 0.999, "temperature": 3.0},
+        {"min_p": 0.01, "temperature": 4.0},
+        {"top_k": 300},
+    ],
+    ids=str,
+)
+def test_a_draw_beyond_the_ids_that_are_sorted_first_is_that_of_all_sorted(settings):
+    sampling = Sampling(**{"temperature": 1.0, **settings})
+    logits = 2 * torch.randn(64, 2048, generator=torch.Generator().manual_seed(0))
+    numbers = [torch.rand(1, generator=one, dtype=torch.float64) for one in generators(*range(64))]
+    expected = [by_sorting_all(*pair) for pair in zip(logits, [sampling] * 64, numbers, strict=True)]
+    assert draw(logits, sampling, generators(*range(64))).tolist() == expected
+
+
+@pytest.mark.parametrize("settings", [{}, {"top_k": 40}, {"top_p": 0.9}], ids=str)
+def test_equal_scores_are_told_apart_alone_as_among_others(settings):
+    logits = torch.randint(3, (16, 2048), generator=torch.Generator().manual_seed(0)).float()
+    sampling = Sampling(temperature=0.5, **settings)
+    together = draw(logits, sampling, generators(*range(16))).tolist()
+    assert together == [draw(logits[n : n + 1], sampling, generators(n)).item() for n in range(16)]
+
+
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
