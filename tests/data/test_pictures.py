@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aoede.data.pictures import histogram_svg, spectrogram_png
+from aoede.data.pictures import spectrogram_png
 
 
 def test_a_tone_is_a_bright_line_at_its_height():
@@ -22,14 +22,3 @@ def test_a_tone_is_a_bright_line_at_its_height():
 def test_silence_is_drawn_dark(audio):
     picture = np.asarray(Image.open(io.BytesIO(spectrogram_png(audio.astype(np.float32), 16000))))
     assert picture.max() < 100
-
-
-def test_bars_count_values_and_the_last_takes_what_lies_beyond():
-    svg = histogram_svg({"voice": [0.0, 0.05, 0.9, 7.0]}, "errors", bins=2, top=1.0)
-    assert svg.count("<title>voice: 2</title>") == 2
-
-
-def test_names_are_escaped_and_no_values_draw_no_bars():
-    svg = histogram_svg({"<b>": []}, "a & b")
-    assert "&lt;b&gt;" in svg and "a &amp; b" in svg
-    assert 'height="0.0"' in svg

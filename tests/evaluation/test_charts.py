@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from aoede.evaluation.charts import Point, Series, rate_chart, standalone, strip_chart
+from aoede.evaluation.charts import Point, Series, histogram, rate_chart, standalone, strip_chart
 
 
 def point(x, y, low=None, high=None):
@@ -49,6 +49,21 @@ def test_every_clip_is_a_dot_and_names_are_escaped():
     ElementTree.fromstring(svg)
     assert svg.count('class="dot"') == 5
     assert "a&lt;b" in svg and "mel &amp; co" in svg
+
+
+def test_bars_count_values_and_the_last_takes_what_lies_beyond():
+    svg = histogram([("a<b", [0.0, 0.01, 0.97, 7.0]), ("people", [0.5])], "errors & co", top=1.0, colours=[2, None])
+    ElementTree.fromstring(svg)
+    assert svg.count("<title>a&lt;b, 0 to 0.05: 2</title>") == svg.count("<title>a&lt;b, 0.95 to 1: 2</title>") == 1
+    assert "1 and more in the last bar" in svg and 'class="s2"' in svg and 'class="people"' in svg
+    heights = [float(height) for height in re.findall(r'height="([\d.]+)" fill="currentColor"><title>', svg)]
+    assert sorted(heights) == pytest.approx([max(heights) / 2, max(heights), max(heights)], abs=0.1)
+    assert "more in the last bar" not in histogram([("one", [0.0])], "all equal")
+
+
+def test_a_row_keeps_the_colour_that_it_is_given():
+    svg = strip_chart([("people", [1.0, 2.0], None), ("voice", [3.0], point(3, 0))], "t", "lower", [None, 1])
+    assert svg.count('<g class="people">') == 1 and '<g class="s1">' in svg and 'class="s0"' not in svg
 
 
 def test_a_chart_alone_is_xml_with_its_colours():

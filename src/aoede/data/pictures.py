@@ -1,20 +1,18 @@
-"""Pictures of a report: a spectrogram as PNG, a histogram as SVG, without a plotting library.
+"""Pictures of sound: a spectrogram as PNG, without a plotting library.
 
-Owns how sound and numbers are drawn. Knows nothing of what they mean or where they are shown.
+Owns how sound is drawn. Knows nothing of what it means or where it is shown.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
-from html import escape
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["COLOURS", "histogram_svg", "loudest_decibels", "spectrogram_png"]
+__all__ = ["loudest_decibels", "spectrogram_png"]
 
 WINDOW_SECONDS = 0.032
 RANGE_DECIBELS = 80.0
@@ -23,8 +21,6 @@ QUIETEST_TOP = -115.0
 FAINTEST_DECIBELS = -200.0
 ANCHORS = np.array([(13, 8, 40), (84, 15, 109), (187, 55, 84), (249, 142, 9), (252, 255, 164)], dtype=np.float64)
 """Colours from silent to loud, evenly spaced (dark violet, red, orange, pale yellow)."""
-
-COLOURS = ("#7a8699", "#2f7fd1", "#d1602f", "#3b9b5b")
 
 
 def spectrogram_png(
@@ -66,44 +62,6 @@ def _decibels(audio: NDArray[np.float32], sample_rate: int, width: int) -> NDArr
     shape = np.hanning(window)
     frames = np.stack([padded[start : start + window] for start in starts]) * (shape / shape.sum())
     return 20 * np.log10(np.abs(np.fft.rfft(frames))[:, :-1] + 1e-10)
-
-
-def histogram_svg(series: Mapping[str, Sequence[float]], title: str, bins: int = 20, top: float | None = None) -> str:
-    """Bars of several series side by side, over one axis from 0 to `top` (values above it are put in the last bin).
-
-    Args:
-        series: values by name; names are shown as a legend.
-        top: right end of the axis; None is the largest value.
-    """
-    highest = top or max((max(values) for values in series.values() if values), default=1.0) or 1.0
-    counts = {
-        name: np.histogram(np.clip(values, 0, highest), bins=bins, range=(0, highest))[0]
-        for name, values in series.items()
-    }
-    tallest = max((int(count.max()) for count in counts.values()), default=1) or 1
-    width, height, left, bottom = 560, 170, 34, 30
-    step = (width - left) / bins
-    bar = step * 0.85 / max(len(counts), 1)
-    parts = [f'<svg viewBox="0 0 {width} {height + bottom + 16}" role="img" aria-label="{escape(title)}">']
-    for index, (name, count) in enumerate(counts.items()):
-        colour = COLOURS[index % len(COLOURS)]
-        for i, number in enumerate(count):
-            tall = height * int(number) / tallest
-            parts.append(
-                f'<rect x="{left + i * step + index * bar:.1f}" y="{height - tall:.1f}" width="{bar:.1f}" '
-                f'height="{tall:.1f}" fill="{colour}"><title>{escape(name)}: {number}</title></rect>'
-            )
-        parts.append(
-            f'<rect x="{left + index * 150}" y="{height + bottom}" width="10" height="10" fill="{colour}"/>'
-            f'<text x="{left + index * 150 + 15}" y="{height + bottom + 9}">{escape(name)}</text>'
-        )
-    parts.append(f'<line x1="{left}" y1="{height}" x2="{width}" y2="{height}" stroke="currentColor"/>')
-    for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
-        x = left + share * (width - left)
-        parts.append(f'<text x="{x:.0f}" y="{height + 15}" text-anchor="{anchor}">{share * highest:.3g}</text>')
-    parts.append(f'<text x="0" y="10">{tallest}</text>')
-    parts.append(f'<text x="{width}" y="{height + 29}" text-anchor="end">{escape(title)}</text></svg>')
-    return "".join(parts)
 
 
 def _coloured(share: NDArray[np.float64]) -> NDArray[np.uint8]:

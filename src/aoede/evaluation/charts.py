@@ -1,4 +1,4 @@
-"""Charts of a codec report as SVG: quality against bit rate, and a figure clip by clip. No plotting library.
+"""Charts of a report as SVG: quality against bit rate, a figure clip by clip, how many clips. No plotting library.
 
 Owns axes, marks and colours. Knows nothing of what the numbers mean; colours are CSS variables of the page, which
 `standalone` sets itself.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-__all__ = ["PALETTE", "Point", "Series", "palette_css", "rate_chart", "standalone", "strip_chart"]
+__all__ = ["PALETTE", "Point", "Series", "histogram", "palette_css", "rate_chart", "standalone", "strip_chart"]
 
 PALETTE = (
     ("#1f6fb8", "#6fb1f0"),
@@ -22,6 +22,11 @@ PALETTE = (
     ("#6b6a2e", "#c4c264"),
 )
 """(on light ground, on dark ground) of each codec, in turn; marks differ in shape too."""
+
+PEOPLE = ("#5b6470", "#9aa4b1")
+"""What all others are compared with has no colour of its own."""
+
+BINS = 20
 
 WIDTH, LEFT, RIGHT, TOP = 720, 58, 20, 18
 
@@ -90,13 +95,20 @@ def rate_chart(series: Sequence[Series], title: str, y_title: str, better: str, 
     return "".join(parts) + _legend([one.name for one in series], height + 4) + "</svg>"
 
 
-def strip_chart(rows: Sequence[tuple[str, Sequence[float], Point | None]], title: str, better: str) -> str:
-    """Every clip as a dot, a row a codec, over one axis; the mean as a mark with its interval.
+def strip_chart(
+    rows: Sequence[tuple[str, Sequence[float], Point | None]],
+    title: str,
+    better: str,
+    colours: Sequence[int | None] | None = None,
+) -> str:
+    """Every clip as a dot, a row a system, over one axis; the mean as a mark with its interval.
 
     Args:
         rows: (name, a value a clip, the mean: `x` is it, `low` and `high` its interval).
         better: told beside the axis.
+        colours: place in the palette of each row, None for what the others are compared with; in turn by default.
     """
+    places = range(len(rows)) if colours is None else colours
     values = [value for _, found, _ in rows for value in found]
     ticks = _ticks(min(values), max(values))
     step, label = 34, 118
@@ -111,24 +123,73 @@ def strip_chart(rows: Sequence[tuple[str, Sequence[float], Point | None]], title
         parts.append(f'<text x="{along(tick):.1f}" y="{height + 17}" text-anchor="middle">{tick:g}</text>')
     parts.append(f'<text x="{WIDTH - RIGHT}" y="{height + 35}" text-anchor="end">{escape(title)}, clip by clip; ')
     parts[-1] += f"{escape(better)} is better</text>"
-    for index, (name, found, mean) in enumerate(rows):
+    for index, (place, (name, found, mean)) in enumerate(zip(places, rows, strict=True)):
         y = TOP + step * index + step / 2
         short = name if len(name) <= 16 else name[:15] + "…"
         parts.append(f'<text x="0" y="{y + 4:.1f}">{escape(short)}<title>{escape(name)}</title></text>')
-        parts.append(f'<g class="s{index % len(PALETTE)}">')
+        parts.append(f'<g class="{_class(place)}">')
         parts += [f'<circle cx="{along(value):.1f}" cy="{y:.1f}" r="4" class="dot"/>' for value in found]
         if mean is not None:
             parts.append(f"<g><title>{escape(mean.note)}</title>")
             parts.append(_whisker(along(mean.low), y, y, along(mean.high)))
-            parts.append(_mark(index, along(mean.x), y) + "</g>")
+            parts.append(_mark(place or 0, along(mean.x), y) + "</g>")
         parts.append("</g>")
     return "".join(parts) + "</svg>"
 
 
+def histogram(
+    rows: Sequence[tuple[str, Sequence[float]]],
+    title: str,
+    top: float | None = None,
+    colours: Sequence[int | None] | None = None,
+) -> str:
+    """How many clips have which value: bars of several systems side by side, over one axis.
+
+    Args:
+        rows: (name, a value a clip), each with one value at least.
+        top: right end of the axis, and the last bar takes what lies above; None is the largest value.
+        colours: as in `strip_chart`.
+    """
+    places = list(range(len(rows)) if colours is None else colours)
+    values = [value for _, found in rows for value in found]
+    ticks = _ticks(min(0.0, *values), max(values) if top is None else top)
+    size = (ticks[-1] - ticks[0]) / BINS
+    counts = [[0] * BINS for _ in rows]
+    for count, (_, found) in zip(counts, rows, strict=True):
+        for value in found:
+            count[min(int((value - ticks[0]) / size), BINS - 1)] += 1
+    tallest = max(max(count) for count in counts)
+    height, bottom = 210, 210 - 44
+    step = (WIDTH - RIGHT - LEFT) / BINS
+    wide = step * 0.86 / len(rows)
+    parts = [_open(height + 26, title)]
+    for tick in sorted({0, tallest // 2, tallest}):
+        y = bottom - (bottom - TOP) * tick / tallest
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick}</text>')
+    for i, (place, (name, _), count) in enumerate(zip(places, rows, counts, strict=True)):
+        bars = []
+        for place_of_bin, number in enumerate(count):
+            if number:
+                x, tall = LEFT + place_of_bin * step + (i + 0.5) * wide, (bottom - TOP) * number / tallest
+                edges = f"{ticks[0] + place_of_bin * size:.4g} to {ticks[0] + (place_of_bin + 1) * size:.4g}"
+                bars.append(
+                    f'<rect x="{x:.1f}" y="{bottom - tall:.1f}" width="{wide:.1f}" height="{tall:.1f}" '
+                    f'fill="currentColor"><title>{escape(name)}, {edges}: {number}</title></rect>'
+                )
+        parts.append(f'<g class="{_class(place)}">{"".join(bars)}</g>')
+    for tick in ticks:
+        x = LEFT + (tick - ticks[0]) / (ticks[-1] - ticks[0]) * (WIDTH - RIGHT - LEFT)
+        parts.append(f'<text x="{x:.1f}" y="{bottom + 17}" text-anchor="middle">{tick:g}</text>')
+    beyond = f"; {top:g} and more in the last bar" if top is not None and max(values) > top else ""
+    parts.append(f'<text x="{WIDTH - RIGHT}" y="{bottom + 35}" text-anchor="end">{escape(title)}{beyond}</text>')
+    return "".join(parts) + _legend([name for name, _ in rows], height + 4, places) + "</svg>"
+
+
 def palette_css() -> str:
     """The classes of the series, for light and dark grounds."""
-    light = "".join(f".s{i}{{color:{colours[0]}}}" for i, colours in enumerate(PALETTE))
-    dark = "".join(f".s{i}{{color:{colours[1]}}}" for i, colours in enumerate(PALETTE))
+    named = [*((f"s{i}", colours) for i, colours in enumerate(PALETTE)), ("people", PEOPLE)]
+    light, dark = ("".join(f".{name}{{color:{colours[i]}}}" for name, colours in named) for i in (0, 1))
     return f"{light}@media(prefers-color-scheme:dark){{{dark}}}"
 
 
@@ -202,11 +263,15 @@ def _mark(index: int, x: float, y: float) -> str:
     return f'{shapes[index % len(shapes)]} fill="currentColor" stroke="var(--ground, #fff)" stroke-width="1.5"/>'
 
 
-def _legend(names: Sequence[str], y: float) -> str:
+def _class(place: int | None) -> str:
+    return "people" if place is None else f"s{place % len(PALETTE)}"
+
+
+def _legend(names: Sequence[str], y: float, places: Sequence[int | None] | None = None) -> str:
     parts, x = [], float(LEFT)
-    for index, name in enumerate(names):
+    for place, name in zip(range(len(names)) if places is None else places, names, strict=True):
         short = name if len(name) <= 24 else name[:23] + "…"
-        parts.append(f'<g class="s{index % len(PALETTE)}">{_mark(index, x + 6, y)}</g>')
+        parts.append(f'<g class="{_class(place)}">{_mark(place or 0, x + 6, y)}</g>')
         parts.append(f'<text x="{x + 18:.1f}" y="{y + 4:.1f}">{escape(short)}<title>{escape(name)}</title></text>')
         x += 34 + 6.6 * len(short)
     return "".join(parts)

@@ -258,4 +258,3 @@ def loss_words(loss: Interval | None, sign: bool = False) -> str:
     if loss.count < 2:
         return f"{loss.value:{form}}"
     return f"{loss.value:{form}}, {loss.low:{form}} to {loss.high:{form}}"
-

@@ -278,6 +278,7 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[s
     """A table's lines; none without rows."""
     if not rows:
         return []
+
     def line(cells: Sequence[str]) -> str:
         shown = (cell.replace("|", "\\|") for cell in cells)
         return "|" + "|".join(f" {cell} " if cell else " " for cell in shown) + "|"

@@ -16,7 +16,18 @@ from aoede.evaluation.page_tables import cell, difference_cell, name_of, number_
 from aoede.evaluation.players import marked
 from aoede.evaluation.report import Report
 
-__all__ = ["all_clips", "differences", "figures", "of_sound", "row", "scaled", "settings", "speakers", "strips"]
+__all__ = [
+    "all_clips",
+    "differences",
+    "figures",
+    "of_sound",
+    "row",
+    "rows_of",
+    "scaled",
+    "settings",
+    "speakers",
+    "strips",
+]
 
 
 def figures(report: Report, note: str = "") -> str:
@@ -66,14 +77,27 @@ def strips(report: Report, systems: Sequence[str], shown: Sequence[Figure], grou
     """Every clip as a dot, a chart a figure; which is seen is chosen elsewhere (`page.choice`)."""
     parts = []
     for figure in shown:
-        rows = [row(report, system, figure) for system in systems]
-        rows = [one for one in rows if one[1]]
+        rows, colours = rows_of(report, systems, figure)
         if rows and max(len(values) for _, values, _ in rows) > 1:
-            parts.append(chosen_part(group, figure.name, strip_chart(rows, figure.title, figure.better)))
+            parts.append(chosen_part(group, figure.name, strip_chart(rows, figure.title, figure.better, colours)))
     return "".join(parts)
 
 
-def row(report: Report, system: str, figure: Figure) -> tuple[str, list[float], Point | None]:
+def rows_of(
+    report: Report, systems: Sequence[str], figure: Figure
+) -> tuple[list[tuple[str, list[float], Point | None]], list[int | None]]:
+    """Rows of `strip_chart` of the systems that have the figure, and their colours: those of the cards."""
+    rows: list[tuple[str, list[float], Point | None]] = []
+    colours: list[int | None] = []
+    for system in systems:
+        found = _row(report, system, figure)
+        if found[1]:
+            rows.append(found)
+            colours.append(report.labels.index(system) if system in report.labels else None)
+    return rows, colours
+
+
+def _row(report: Report, system: str, figure: Figure) -> tuple[str, list[float], Point | None]:
     """A row of `strip_chart`."""
     scale = scaled(figure)
     values = [value for u in report.of(system) if (value := figure.of(u)) is not None]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from html import escape
 
 from aoede.data.audio import describe
-from aoede.data.pictures import histogram_svg
+from aoede.evaluation.charts import histogram
 from aoede.evaluation.figures import WORD_ERRORS
 from aoede.evaluation.page import bar, card, choice, chosen_part, document, missing, swatch
 from aoede.evaluation.page_tables import cell, name_of, table
@@ -19,7 +19,7 @@ from aoede.evaluation.report_sections import (
     differences,
     figures,
     of_sound,
-    row,
+    rows_of,
     settings,
     speakers,
     strips,
@@ -43,7 +43,8 @@ def render(report: SpeechReport, worst: int = 12) -> str:
     """
     texts = len(report.of(report.labels[0]))
     notes = [] if report.ceiling == "same texts" else [f"{_capital(report)}: {escape(report.ceiling_words)}."]
-    players = Players(folder=report.folder, figures=of_sound(report), top_hertz=_top(report), sound="mp3")
+    told = [figure for figure in of_sound(report) if figure.name not in ("faulty clips", "STFT distance")]
+    players = Players(folder=report.folder, figures=told, top_hertz=_top(report), sound="mp3")
     what = {"none": ""}.get(report.ceiling, ", beside recordings of people")
     return document(
         report.title,
@@ -102,13 +103,11 @@ def _charts(report: SpeechReport) -> str:
     usual = next((f.name for f in shown if f.name in ("word errors", "duration ratio")), shown[0].name)
     histograms = ""
     for figure in shown:
-        series = {
-            name: values for name, values, _ in (row(report, s, figure) for s in report.systems) if len(values) > 1
-        }
-        if series and min(min(values) for values in series.values()) >= 0:
-            top = {"%": 100.0}.get(figure.unit)
-            more = f" ({top:g} and more in the last bar)" if top else ""
-            histograms += chosen_part("figure", figure.name, histogram_svg(series, figure.title + more, top=top))
+        rows, colours = rows_of(report, report.systems, figure)
+        if rows and max(len(values) for _, values, _ in rows) > 1:
+            counted = [(name, values) for name, values, _ in rows]
+            chart = histogram(counted, figure.title, 100.0 if figure.unit == "%" else None, colours)
+            histograms += chosen_part("figure", figure.name, chart)
     dots = strips(report, report.systems, shown, "figure")
     if not dots:
         return ""
