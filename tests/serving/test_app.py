@@ -277,6 +277,7 @@ def test_every_mistake_is_told_with_its_field(app):
         ({"input": "你好"}, None, "script"),
         ({"input": "..."}, None, "nothing to say"),
         ({"input": 5}, "input", "valid string"),
+        ({"input": "Hello\x00 \x1b[31mthere."}, "input", "input holds the control character U+0000 at 5"),
         ({"voice": {"name": "x"}}, "voice", "voice.id is missing"),
         ({"speed": 3}, "speed", "less than or equal to 2"),
         ({"speed": "1"}, "speed", "valid number"),

@@ -128,6 +128,7 @@ class BodyLimits:
         except Stalled:
             logger.warning("a client read nothing for %g s: its request is given up", self.stall_seconds)
             scope.get("extensions", {}).get(ABORT, lambda: None)()
+            await asyncio.sleep(0)  # in which the connection hears of it
 
 
 def _too_large(most: int) -> ApiError:

@@ -6,6 +6,7 @@ a file: an upload is bytes, and what it is called is not looked at.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from fastapi import Request
@@ -19,6 +20,8 @@ from aoede.serving.settings import ServerSettings
 
 JSON, FORM = "application/json", "multipart/form-data"
 _LISTS = ("include",)
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+"""What no text holds; tabs, line ends and form feeds are space."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,9 @@ async def read_speech(request: Request, settings: ServerSettings) -> Asked:
                 f"{name} has {len(text):,} characters; this server takes {settings.max_characters:,}: send it in parts"
             )
             raise ApiError(400, words, code="string_above_max_length", param=name)
+        if found := _CONTROL.search(text):
+            words = f"{name} holds the control character U+{ord(found[0]):04X} at {found.start()}: send plain text"
+            raise ApiError(400, words, code="invalid_text", param=name)
     return asked
 
 

@@ -72,7 +72,7 @@ def address_of(listener: socket.socket) -> str:
 class Server(uvicorn.Server):
     """Uvicorn, but for its end: SIGTERM and SIGINT let requests finish while new ones are answered with 503.
 
-    A second signal ends at once. The exit code is 0 either way.
+    A second signal gives up what is left. The exit code is 0 either way.
     """
 
     def __init__(self, app: FastAPI, settings: ServerSettings) -> None:
@@ -95,18 +95,22 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self.speech_app, self.settings = app, settings
         self._drain_until: float | None = None
+        self._was_told = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal: the first one drains, the second one ends."""
+        """A signal: the first one drains, the second one gives up what is left."""
         if self._drain_until is not None:
-            self.should_exit = self.force_exit = True
+            self._drain_until = 0.0
             return
         self._drain_until = time.monotonic() + self.settings.drain_seconds
+        # At once, and without a lock, which this very thread may hold; schedulers hear of it at the next tick.
+        self.speech_app.state.refuse()
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: whether to leave the main loop."""
         if self._drain_until is not None:
-            if not self.speech_app.state.is_draining():
+            if not self._was_told:
+                self._was_told = True
                 self.speech_app.state.begin_draining()
                 logger.info("ending: %d requests are finished, new ones are refused", len(self.server_state.tasks))
             left = len(self.server_state.tasks)
