@@ -2,6 +2,8 @@
 
    Owns requests, the reading of server-sent events and the words of errors. Knows nothing of sound or of the page. */
 
+import { forTab } from "./remembered.js";
+
 const TOKEN = "aoede-token";
 
 /** Something that a person should read. `status` is the HTTP status, 0 where no answer came. */
@@ -15,8 +17,8 @@ export class Problem extends Error {
 
 /** The server's bearer token, kept until the tab is closed. */
 export const token = {
-  get: () => sessionStorage.getItem(TOKEN) ?? "",
-  set: (value) => sessionStorage.setItem(TOKEN, value),
+  get: () => forTab.get(TOKEN),
+  set: (value) => forTab.set(TOKEN, value),
 };
 
 /** GET /v1/audio/voices: {voices: [...], limits}. */

@@ -5,15 +5,17 @@
 import { loadVoices, Problem, speak, token } from "./api.js";
 import { History } from "./history.js";
 import { Reference } from "./reference.js";
+import { forBrowser } from "./remembered.js";
 import { milliseconds, Stage } from "./stage.js";
 import { Take } from "./take.js";
 import { startTheme } from "./theme.js";
 
 const find = (id) => document.getElementById(id);
 const VOICE = "aoede-voice";
+const RETRY = 3000; // milliseconds until an absent server is asked again
 
 let voices = [];
-let limits = { max_characters: Infinity };
+let limits = { characters: Infinity };
 let current = null; // {take, abort} while a request is under way
 
 const stage = new Stage(() => refresh());
@@ -33,10 +35,11 @@ startTheme(() => {
 async function meet() {
   try {
     const answer = await loadVoices();
-    voices = answer.voices.map((voice) => ({ ...voice, frame: frameOf(voice) }));
+    voices = answer.voices;
     limits = answer.limits;
   } catch (error) {
     find("server").textContent = "Not connected.";
+    if (error.status === 0) setTimeout(meet, RETRY);
     return fail(error);
   }
   find("token-row").hidden = true;
@@ -49,38 +52,32 @@ async function meet() {
     return group;
   });
   find("voice").replaceChildren(...groups);
-  const kept = voices.findIndex((voice) => `${voice.model}/${voice.id}` === localStorage.getItem(VOICE));
-  const first = voices.findIndex((voice) => voice.is_default);
+  const kept = voices.findIndex((voice) => `${voice.model}/${voice.id}` === forBrowser.get(VOICE));
+  const first = voices.findIndex((voice) => voice.default);
   find("voice").value = Math.max(0, kept >= 0 ? kept : first);
   find("voice").disabled = find("speak").disabled = false;
   const people = `${voices.length} ${voices.length === 1 ? "voice" : "voices"}`;
   find("server").textContent = `${models.join(", ")}: ${people}, ready`;
-  reference.longest = limits.max_reference_seconds;
+  reference.longest = limits.reference_seconds;
   chosen();
   counted();
-}
-
-/** The frame of a voice: seconds, the level of each slot, entries of each level's codebook. */
-function frameOf({ frame_rate, layout, codebook_sizes }) {
-  const seen = [...new Set(layout)]; // letters stand for levels in the order in which they first appear
-  const levels = typeof layout === "string" ? [...layout].map((letter) => seen.indexOf(letter)) : layout;
-  return { seconds: 1 / frame_rate, levels, codebook_sizes };
 }
 
 /** The voice was changed: what it can do decides what may be set. */
 function chosen() {
   const voice = voices[find("voice").value];
-  localStorage.setItem(VOICE, `${voice.model}/${voice.id}`);
-  const canPace = voice.has_speed;
+  forBrowser.set(VOICE, `${voice.model}/${voice.id}`);
+  const canPace = voice.has_pace;
   find("speed").disabled = !canPace;
   find("speed-hint").textContent = canPace ? "Half as fast to twice as fast." : "This voice keeps its own pace.";
+  find("clone-hint").hidden = voice.can_clone;
   if (stage.take === null) stage.describe(voice.frame);
 }
 
 function counted() {
   const length = [...find("text").value].length;
-  const over = length > limits.max_characters;
-  find("count").textContent = over ? `${length} of ${limits.max_characters} characters` : `${length} characters`;
+  const over = length > limits.characters;
+  find("count").textContent = over ? `${length} of ${limits.characters} characters` : `${length} characters`;
   find("count").classList.toggle("over", over);
 }
 
@@ -90,10 +87,10 @@ function asked() {
   const request = { model: voice.model, voice: voice.id, input: find("text").value.trim() };
   if (!request.input) throw wrong("text", "There is no text to say. Type a sentence first.");
   const seed = find("seed");
-  if (!seed.checkValidity() || seed.value === "") throw wrong("seed", "The seed is a whole number, 0 or more.");
+  if (!seed.checkValidity() || seed.value === "") throw wrong("seed", `The seed is a whole number from 0 to ${seed.max}.`);
   request.seed = Number(seed.value);
   const temperature = find("temperature");
-  if (!temperature.validity.valid && !temperature.validity.stepMismatch) throw wrong("temperature", "The temperature is a number from 0 to 2; leave it empty for the voice’s own.");
+  if (!temperature.validity.valid && !temperature.validity.stepMismatch) throw wrong("temperature", "The temperature is a number from 0 to 10; leave it empty for the voice’s own.");
   if (temperature.value !== "") request.temperature = Number(temperature.value);
   if (!find("speed").disabled) request.speed = Number(find("speed").value);
   if (find("clone").open && reference.blob !== null) {
@@ -108,6 +105,7 @@ function wrong(field, words) {
   const fold = element.closest("details");
   if (fold) fold.open = true;
   element.setAttribute("aria-invalid", "true");
+  element.setAttribute("aria-errormessage", "error");
   element.addEventListener("input", () => element.removeAttribute("aria-invalid"), { once: true });
   element.focus();
   return new Problem(words);

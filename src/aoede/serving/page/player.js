@@ -5,8 +5,8 @@
 
 import { RATE } from "./take.js";
 
-const LEAD = 0.04; // seconds before the first sample: time to build the graph
-const REFILL = 0.5; // seconds to gather after the sound ran dry
+const LEAD = 0.1; // seconds before the first sample: what a piece may come late without a gap
+const REFILL = 0.4; // seconds to gather after the sound ran dry
 
 export class Player {
   /** @param {() => void} onEnd called when a take has been heard to its end. */

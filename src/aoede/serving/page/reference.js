@@ -97,12 +97,15 @@ export class Reference {
     this.tell("");
     if (!navigator.mediaDevices) return this.tell("Browsers record only over https or on localhost. Choose a file instead.");
     const voice = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+    find("record").disabled = true; // until the person has said yes or no
     let stream;
     try {
       stream = await navigator.mediaDevices.getUserMedia({ audio: voice });
     } catch (error) {
       const refused = error.name === "NotAllowedError";
       return this.tell(refused ? "The browser was not allowed to use the microphone. Allow it, or choose a file." : "No microphone could be opened. Choose a file instead.");
+    } finally {
+      find("record").disabled = false;
     }
     const context = new AudioContext();
     await context.audioWorklet.addModule(new URL("./recorder-worklet.js", import.meta.url));

@@ -1,5 +1,7 @@
 /* Light, dark, or as the system has it; remembered in this browser. Knows nothing of what is coloured. */
 
+import { forBrowser } from "./remembered.js";
+
 const KEY = "aoede-theme";
 const NAMES = { auto: "Auto", light: "Light", dark: "Dark" };
 const WORDS = { auto: "as the system has them", light: "light", dark: "dark" };
@@ -14,12 +16,12 @@ export function startTheme(onChange) {
     button.setAttribute("aria-label", `Colours: ${WORDS[theme]}`);
     onChange();
   };
-  let theme = localStorage.getItem(KEY);
+  let theme = forBrowser.get(KEY);
   if (!(theme in NAMES)) theme = "auto";
   button.addEventListener("click", () => {
     const all = Object.keys(NAMES);
     theme = all[(all.indexOf(theme) + 1) % all.length];
-    localStorage.setItem(KEY, theme);
+    forBrowser.set(KEY, theme);
     apply(theme);
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", onChange);

@@ -1,0 +1,46 @@
+"""A real server for the tests that break things: `aoede serve` in a process of its own, with tiny voices."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from benchmarks.speech_load.server import HOST, ServerProcess
+
+from tests.generation.tiny_voice import write_two_stage_voice, write_voice
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A flat voice, "tiny"."""
+    return write_voice(tmp_path_factory.mktemp("served") / "tiny", text_stride=8.0)
+
+
+@pytest.fixture(scope="session")
+def two_stage_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A two-stage voice, "duo"."""
+    return write_two_stage_voice(tmp_path_factory.mktemp("served") / "duo")
+
+
+@pytest.fixture(scope="session")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, two_stage_folder: Path
+) -> Iterator[ServerProcess]:
+    """Two slots and a queue of two; some seeds run out of memory (`serve_with_faults.py`)."""
+    import sys
+
+    command = [sys.executable, "-m", "tests.serving.serve_with_faults", "serve", "--host", HOST, "--port", "0"]
+    options = ["--voice", str(tiny_folder), "--voice", str(two_stage_folder), "--slots", "2", "--queue", "2"]
+    log = tmp_path_factory.mktemp("served") / "server.log"
+    with ServerProcess(log, options, command=command, threads=1) as running:
+        yield running
+
+
+# Not longer than a module: while Playwright runs, no other event loop may begin in this thread.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium for the tests of the page."""
+    from tests.serving.page_driver import open_browser
+
+    with open_browser() as opened:
+        yield opened
