@@ -61,7 +61,8 @@ def test_text_comes_from_a_file_or_from_standard_input(voice, tmp_path):
         (["你好"], "Chinese"),
         ([" "], "the text is empty"),
         (["Hi.", "--voice", "nobody"], "no voice 'nobody'"),
-        (["Hi.", "--voice", __file__], "a voice prompt goes beside its voice (--voice-prompt)"),
+        (["Hi.", "--voice", __file__], "a voice is a folder, or a file of `aoede train voice-prompt`"),
+        (["Hi.", "--voice", __file__, "--voice-prompt", __file__], "and another is given: take one of them"),
         (["Hi.", "--script", "talk.jsonl"], "leave a TEXT out"),
         (["--script", "talk.jsonl", "--speaker", "af_heart"], "leave --speaker out"),
         (["--script", "nowhere.jsonl"], "nowhere.jsonl: no such script"),
@@ -134,6 +135,33 @@ def test_a_recording_or_a_voice_prompt_changes_who_speaks(duo, tmp_path, capsys)
     assert "voice duo with the prompt ann, speaker bm_george, seed 1" in capsys.readouterr().out
     takes = {(tmp_path / name).read_bytes() for name in ("own.wav", "clone.wav", "prompt.wav")}
     assert len(takes) == 3
+
+
+def test_the_file_of_a_voice_prompt_is_a_voice(duo, voice, tmp_path, capsys):
+    model = Voice.from_pretrained(duo).model
+    embeds = torch.randn(4, 32, generator=torch.Generator().manual_seed(0))
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "duo").symlink_to(duo)
+    file, out = tmp_path / "prompts" / "ann.voice", tmp_path / "own.wav"
+    command = ["speak", "Hello.", "--seed", "1", "-o", str(out), "--voice"]
+
+    def save(named):
+        VoicePrompt.of(model, name="ann", speaker="bm_george", voice=named, prefix_embeds=embeds).save(file)
+
+    save("../duo")
+    assert main([*command, str(duo), "--voice-prompt", str(file)]) == 0
+    beside = out.read_bytes()
+    assert main([*command, str(file)]) == 0
+    assert out.read_bytes() == beside
+    assert "voice duo with the prompt ann, speaker bm_george, seed 1" in capsys.readouterr().out.splitlines()[-1]
+    for named, words in (
+        ("../trio", "was tuned on the voice in ../trio (seen from it), which is no folder; say where it is: --voice"),
+        ("nobody", "was tuned on nobody, and no voice 'nobody'"),
+        (os.path.relpath(voice, file.parent), "voice 'tiny' is flat"),
+    ):
+        save(named)
+        assert main([*command, str(file)]) == 2
+        assert words in capsys.readouterr().err
 
 
 def test_voices_tells_which_have_two_stages(duo, capsys):

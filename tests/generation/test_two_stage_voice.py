@@ -1,6 +1,7 @@
 """A two-stage voice from end to end: speech, streams, context, cloning, dialogues, voice prompts, refusals."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from aoede.data.conversation.processor import ConversationProcessor
 from aoede.data.conversation.turns import TurnText
 from aoede.generation import Sampling, Turn, Voice, VoicePrompt, VoiceSettings, load_script
 from aoede.generation.joining import EdgeFader
+from aoede.generation.voice_prompt import voice_as_named
 from aoede.generation.writers import TwoStageWriter, Utterance, turn_frames
 from aoede.models.sampling import choose
 from tests.codec.test_other import mimi
@@ -386,6 +388,37 @@ def test_a_voice_prompt_is_refused_where_it_does_not_belong(voice, tmp_path):
     (tmp_path / "bad.voice").write_bytes(b"not a tensor in sight")
     with pytest.raises(ValueError, match=r"bad\.voice is no voice prompt"):
         voice.use_prompt(tmp_path / "bad.voice")
+
+
+def test_a_prompt_names_its_voice_by_a_way_that_moves_with_both(voice, duo_folder, tmp_path, monkeypatch):
+    folder = tmp_path / "voices" / "duo"
+    shutil.copytree(duo_folder, folder)
+    path = tmp_path / "voices" / "ann.voice"
+    named = voice_as_named(folder, path)
+    assert named == "./duo" and voice_as_named(folder, tmp_path / "prompts" / "ann.voice") == "../voices/duo"
+    assert voice_as_named("owner/name", path) == "owner/name"
+    prompt = VoicePrompt.of(voice.model, name="ann", voice=named, prefix_embeds=torch.ones(3, 32))
+    prompt.save(path)
+    assert VoicePrompt.load(path).voice == "./duo"
+    (tmp_path / "voices").rename(tmp_path / "elsewhere")
+    opened = Voice.from_pretrained(tmp_path / "elsewhere" / "ann.voice")
+    assert opened.name == "duo" and opened.voice_prompt.name == "ann"
+    monkeypatch.setattr("aoede.generation.voice_folder.BUNDLED", tmp_path / "elsewhere")
+    assert voice_as_named(tmp_path / "elsewhere" / "duo", path) == "duo"
+    VoicePrompt.of(voice.model, name="bob", prefix_embeds=torch.ones(3, 32)).save(path := tmp_path / "bob.voice")
+    assert Voice.from_pretrained(path).name == "duo"  # says none: the bundled one
+    with torch.no_grad():
+        other = make_two_stage(60)
+        other.slot0_head.weight += 0.1
+    VoicePrompt.of(other, name="eve", voice="duo", prefix_embeds=torch.ones(3, 32)).save(path)
+    with pytest.raises(
+        ValueError, match=r"bob\.voice was tuned on another model \(duo\): .* name that voice beside it"
+    ):
+        Voice.from_pretrained(path)
+    monkeypatch.setattr("aoede.generation.voice_folder.BUNDLED", tmp_path / "none")
+    VoicePrompt.of(voice.model, name="bob", prefix_embeds=torch.ones(3, 32)).save(path)
+    with pytest.raises(ValueError, match="says no voice that it was tuned on, and no voice is bundled"):
+        Voice.from_pretrained(path)
 
 
 def test_a_half_precision_copy_of_the_model_takes_the_same_prompt(voice):

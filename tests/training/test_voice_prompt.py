@@ -63,6 +63,8 @@ def test_a_voice_is_learnt_into_a_file_that_changes_no_weight(voice, recordings,
     prompt = VoicePrompt.load(out)
     prompt.check(model)
     assert (prompt.name, prompt.speaker, prompt.length) == ("Zoe", None, 4)
+    assert main(["speak", "oak elm", "--voice", str(out), "-o", str(tmp_path / "zoe.wav")]) == 0
+    assert "with the prompt Zoe" in capsys.readouterr().out
 
 
 def rows_of(model, count=6, seed=0):

@@ -11,11 +11,13 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument(
         "-o", "--output", dest="out", metavar="OUT", help="sound file: wav, flac, ogg, mp3 or opus (speech.wav)"
     )
-    parser.add_argument("--voice", metavar="VOICE", help="voice folder, bundled name or hub repository (bundled voice)")
+    parser.add_argument(
+        "--voice", metavar="VOICE", help="folder, bundled name, hub repository or voice prompt (bundled)"
+    )
     parser.add_argument("--speaker", metavar="NAME", help="who speaks; `aoede voices` lists them")
     parser.add_argument("--reference", metavar="FILE", help="a recording to speak like (two-stage voices)")
     parser.add_argument("--reference-text", metavar="TEXT", help="what is said in it, word for word")
-    parser.add_argument("--voice-prompt", metavar="FILE", help="another voice, from `aoede train voice-prompt`")
+    parser.add_argument("--voice-prompt", metavar="FILE", help="of `aoede train voice-prompt`, for the voice --voice")
     parser.add_argument("--seed", type=int, default=0, help="another seed, another take (0)")
     parser.add_argument("--temperature", type=float, metavar="T", help="0 is greedy (the voice's own)")
     parser.add_argument("--top-p", type=float, metavar="P", help="keep the likeliest ids up to this sum")

@@ -18,10 +18,10 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         one.add_argument("--resume", default="auto", metavar="HOW", help="auto (default), never, or a checkpoint")
         one.set_defaults(run=run, objective=name)
     prompt = objectives.add_parser("voice-prompt", help="learn a voice from minutes of audio, into a file of kilobytes")
-    prompt.add_argument("voice", metavar="VOICE", help="folder of a two-stage voice")
+    prompt.add_argument("voice", metavar="VOICE", help="a two-stage voice: folder, bundled name or hub repository")
     prompt.add_argument("recordings", help="manifest of the recordings with texts, or a folder of `aoede prepare`")
     prompt.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="kind=prompt, length=32, steps=400, lr=3e-3")
-    prompt.add_argument("--out", required=True, metavar="FILE", help="the voice, for `aoede speak --voice-prompt FILE`")
+    prompt.add_argument("--out", required=True, metavar="FILE", help="the voice, for `aoede speak --voice FILE`")
     prompt.set_defaults(run=learn)
 
 

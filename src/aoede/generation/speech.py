@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ from aoede.generation.script import TurnLike, as_turns
 from aoede.generation.sound import Audio
 from aoede.generation.stream import SpeechStream
 from aoede.generation.voice_folder import VoiceSettings, find_voice
-from aoede.generation.voice_prompt import VoicePrompt
+from aoede.generation.voice_prompt import VoicePrompt, voice_of_file
 from aoede.generation.writers import FlatWriter, TwoStageWriter, Writer, turn_frames
 from aoede.models import CodecCausalLM, TwoStageModel
 
@@ -80,13 +81,21 @@ class Voice:
         """Load a voice.
 
         Args:
-            source: voice folder, name of a bundled voice, or hub repository; None is the bundled voice.
+            source: voice folder, name of a bundled voice, or hub repository; None is the bundled voice. The file of a
+                voice prompt takes the voice that it was tuned on.
             device: where to run, e.g. "cpu" or "cuda".
             voice_prompt: a file of prompt or prefix tuning, which gives a two-stage voice another voice.
         Raises:
             ValueError: no such voice, a folder that is not whole, a prompt of another model.
         """
-        folder = find_voice(source)
+        if source is not None and Path(source).is_file():
+            if voice_prompt is not None:
+                raise ValueError(
+                    f"{os.fspath(source)} is a voice prompt (or no voice), and another is given: take one of them"
+                )
+            voice_prompt, folder = source, voice_of_file(source)
+        else:
+            folder = find_voice(source)
         settings = VoiceSettings.load(folder)
         return cls(*load_parts(folder, settings, device), settings, voice_prompt=voice_prompt)
 

@@ -202,7 +202,7 @@ def find_voice(source: str | os.PathLike[str] | None = None) -> Path:
         return bundled[name]
     if folder.is_file():
         raise ValueError(
-            f"{name} is a file, a voice is a folder; a voice prompt goes beside its voice (--voice-prompt)"
+            f"{name} is a file, a voice is a folder; with a voice prompt speak (aoede speak --voice {name})"
         )
     if name.count("/") == 1 and not name.startswith((".", "/", "~")) and not folder.suffix:
         return _download(name)

@@ -1,8 +1,8 @@
 """Voice prompts: a voice learnt from minutes of audio as a file of kilobytes, put in front of every conversation.
 
-Owns the file (safetensors: trained vectors, or keys and values of each backbone layer, and a few weights of the model
-that they belong to) and its checks. Prompt tuning is Lester et al. 2021 (arXiv 2104.08691), prefix tuning Li and Liang
-2021 (arXiv 2101.00190). How prompts are trained is `training/`'s business.
+Owns the file (safetensors: trained vectors, or keys and values of each backbone layer, a few weights of the model that
+they belong to, and which voice that is) and its checks. Prompt tuning is Lester et al. 2021 (arXiv 2104.08691), prefix
+tuning Li and Liang 2021 (arXiv 2101.00190). How prompts are trained is `training/`'s business.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from aoede.generation.voice_folder import bundled_voices, find_voice
 from aoede.models import TwoStageModel
 
 FORMAT = "aoede voice prompt 1"
@@ -32,6 +33,10 @@ class VoicePrompt:
 
     speaker: str | None
     """The name that turns were written with in tuning; None: without a name."""
+
+    voice: str | None = None
+    """The voice it was tuned on: the name of a bundled one, a repository of the hub, or the way from the file to its
+    folder ("./" or "../" first). None: not said."""
 
     prefix_embeds: Tensor | None = None
     """[P, H] vectors in front of the frames (prompt tuning), or None."""
@@ -53,6 +58,7 @@ class VoicePrompt:
         *,
         name: str,
         speaker: str | None = None,
+        voice: str | None = None,
         prefix_embeds: Tensor | None = None,
         prefix_key_values: Sequence[tuple[Tensor, Tensor]] | None = None,
     ) -> VoicePrompt:
@@ -65,7 +71,14 @@ class VoicePrompt:
         if prefix_key_values is not None:
             pairs = tuple((_kept(keys), _kept(values)) for keys, values in prefix_key_values)
         embeds = None if prefix_embeds is None else _kept(prefix_embeds)
-        made = cls(name=name, speaker=speaker, prefix_embeds=embeds, prefix_key_values=pairs, sample=sample_of(model))
+        made = cls(
+            name=name,
+            speaker=speaker,
+            voice=voice,
+            prefix_embeds=embeds,
+            prefix_key_values=pairs,
+            sample=sample_of(model),
+        )
         made.check(model)
         return made
 
@@ -100,7 +113,11 @@ class VoicePrompt:
         # A model is often stored in half precision: equal to three digits is equal.
         there = sample_of(model)
         if there.shape != self.sample.shape or not torch.allclose(there, self.sample, rtol=0.02, atol=1e-3):
-            raise ValueError(f"{where} was tuned on another model: its vectors mean nothing to this one; tune it anew")
+            other = "another model" + ("" if self.voice is None else f" ({self.voice})")
+            raise ValueError(
+                f"{where} was tuned on {other}: its vectors mean nothing to this one; name that voice beside it "
+                "(--voice FOLDER --voice-prompt FILE), or tune it anew"
+            )
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the file (a temporary name first); returns its path."""
@@ -111,7 +128,8 @@ class VoicePrompt:
             tensors["prefix_embeds"] = self.prefix_embeds
         for number, (keys, values) in enumerate(self.prefix_key_values or ()):
             tensors |= {f"keys.{number}": keys, f"values.{number}": values}
-        about = {"format": FORMAT, "name": self.name, **({} if self.speaker is None else {"speaker": self.speaker})}
+        given = {"speaker": self.speaker, "voice": self.voice}
+        about = {"format": FORMAT, "name": self.name, **{k: value for k, value in given.items() if value is not None}}
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
@@ -149,12 +167,49 @@ class VoicePrompt:
             return cls(
                 name=about.get("name", path.stem),
                 speaker=about.get("speaker"),
+                voice=about.get("voice"),
                 prefix_embeds=tensors.get("prefix_embeds"),
                 prefix_key_values=pairs or None,
                 sample=tensors["sample"],
             )
         except (KeyError, ValueError) as error:
             raise ValueError(f"{path} is no whole voice prompt: {error}") from error
+
+
+def voice_as_named(voice: str | os.PathLike[str], file: str | os.PathLike[str]) -> str:
+    """What a prompt's file says of its voice: a bundled voice's name and a repository as they are, of a folder the way
+    from the file, which holds where both are moved together and says nothing of the machine."""
+    folder = Path(voice)
+    if folder.is_dir():
+        for name, bundled in bundled_voices().items():
+            if folder.samefile(bundled):
+                return name
+        way = Path(os.path.relpath(folder.resolve(), Path(file).resolve().parent)).as_posix()
+        return way if way.startswith("..") else f"./{way}"
+    return os.fspath(voice)
+
+
+def voice_of_file(file: str | os.PathLike[str]) -> Path:
+    """The folder of the voice that a prompt's file says it was tuned on; of the bundled one where it says none.
+
+    Raises:
+        ValueError: no voice prompt, or its voice is not where it says (with how to name it).
+    """
+    try:
+        prompt = VoicePrompt.load(file)
+    except ValueError as error:
+        raise ValueError(f"{error}; a voice is a folder, or a file of `aoede train voice-prompt`") from error
+    named, way_out = prompt.voice, f"say where it is: --voice FOLDER --voice-prompt {file}"
+    if named is not None and named.startswith("."):
+        folder = Path(file).parent / named
+        if not folder.is_dir():
+            raise ValueError(f"{file} was tuned on the voice in {named} (seen from it), which is no folder; {way_out}")
+        return folder
+    try:
+        return find_voice(named)
+    except ValueError as error:
+        said = "says no voice that it was tuned on" if named is None else f"was tuned on {named}"
+        raise ValueError(f"{file} {said}, and {error}; {way_out}") from error
 
 
 def sample_of(model: TwoStageModel) -> Tensor:

@@ -25,8 +25,8 @@ from aoede.data.codes import REPORT, CodedClip, load_codes
 from aoede.data.collate import IGNORED, LeftOut
 from aoede.data.conversation import Conversation, ConversationProcessor, EncodedConversation, Message, Sound, TurnText
 from aoede.data.manifest import load_manifest
-from aoede.generation.voice_folder import VoiceSettings
-from aoede.generation.voice_prompt import VoicePrompt
+from aoede.generation.voice_folder import VoiceSettings, find_voice
+from aoede.generation.voice_prompt import VoicePrompt, voice_as_named
 from aoede.models import TwoStageModel
 from aoede.models.two_stage.prompts import VoicePrefix
 from aoede.training.schedule import ScheduleConfig, factor
@@ -99,7 +99,7 @@ def train(voice: str | Path, recordings: str | Path, out: str | Path, config: Vo
     """Learn a voice and write its file.
 
     Args:
-        voice: folder of a two-stage voice.
+        voice: a two-stage voice: its folder, bundled name or hub repository.
         recordings: a manifest of the voice's recordings with texts (minutes of them), or a folder that `aoede prepare`
             made of one with the voice's codec.
         out: the file, `.safetensors` by custom.
@@ -108,7 +108,7 @@ def train(voice: str | Path, recordings: str | Path, out: str | Path, config: Vo
     Raises:
         ValueError: no two-stage voice, no recording that can be used, codes of another codec, an unknown speaker.
     """
-    folder, out = Path(voice), Path(out)
+    folder, out = find_voice(voice), Path(out)
     settings = VoiceSettings.load(folder)
     if settings.kind != "two-stage":
         raise ValueError(f"{folder} is a flat voice; voice prompts are for two-stage voices (aoede train two-stage)")
@@ -127,7 +127,8 @@ def train(voice: str | Path, recordings: str | Path, out: str | Path, config: Vo
     learnt = learn(model, rows, config)
     print(learnt, file=sys.stderr)
     inputs: dict[str, Any] = learnt.prefix.inputs()
-    made = VoicePrompt.of(model, name=config.name or out.stem, speaker=config.speaker, **inputs)
+    named = voice_as_named(voice, out)
+    made = VoicePrompt.of(model, name=config.name or out.stem, speaker=config.speaker, voice=named, **inputs)
     return made.save(out)
 
 
