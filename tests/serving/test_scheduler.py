@@ -219,6 +219,7 @@ def test_a_job_that_takes_too_long_ends_and_the_next_one_runs(kind, request):
         with pytest.raises(JobError, match="longer than the"):
             samples(job)
         assert scheduler.drain(20) and scheduler.stats().ended == {"timed out": 1}
+        until(lambda: scheduler.stats().rows == 0)
 
 
 # -- ends -------------------------------------------------------------------------------------------------------

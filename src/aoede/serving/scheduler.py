@@ -143,7 +143,7 @@ class Scheduler:
         self._shared: SharedEngine | None = None
         if voice.engine is not None and voice.engine.stage() is not None:
             self._shared = SharedEngine(
-                voice.engine, slots, threads=threads, on_step=None if observer is None else observer.step
+                voice.engine, slots, threads=threads, on_step=lambda rows: self._observe("step", rows)
             )
         self._preparation = threading.Lock()  # tokenizers are not made for several threads
         self._changed = threading.Condition()
@@ -185,8 +185,7 @@ class Scheduler:
             if self._running + len(self._waiting) + self._preparing >= self.slots + self.queue:
                 self._ended["refused"] += 1
                 retry = self._retry_after()
-                if self._observer is not None:
-                    self._observer.ended("refused", None)
+                self._observe("ended", "refused", None)
                 raise QueueFull(retry)
             self._preparing += 1
             number, self._number = self._number, self._number + 1
@@ -307,13 +306,15 @@ class Scheduler:
         except Stopped:
             assert job.end == "cancelled"
         except TimeoutError as error:
+            _let_go(error)
             job.finish("timed out", error)
         except Exception as error:
             # Whatever it was (memory for one of them): it ended this job, and the next one starts afresh.
             _LOG.error("job %d failed", job.number, exc_info=error)
-            traceback.clear_frames(error.__traceback__)  # or what it held would stay as long as the job
+            _let_go(error)
             job.finish("failed", error)
         finally:
+            task.stop.set()
             stream.close()
 
     def _speak(self, task: _Task) -> None:
@@ -337,8 +338,8 @@ class Scheduler:
             except TimeoutError:
                 task.stop.check()
                 raise
-            if is_first and self._observer is not None:
-                self._observer.first_audio(job.timings.first_audio or 0.0)
+            if is_first:
+                self._observe("first_audio", job.timings.first_audio or 0.0)
         job.tell(stream.notes, stream.cut)
 
     def _forget(self, task: _Task) -> None:
@@ -351,10 +352,23 @@ class Scheduler:
         if end == "done":
             self._job_seconds += 0.2 * (timings.running - self._job_seconds)
         self._changed.notify_all()
-        if self._observer is not None:
-            self._observer.ended(end, timings)
+        self._observe("ended", end, timings)
+
+    def _observe(self, what: Literal["step", "first_audio", "ended"], *told: object) -> None:
+        """Tell the observer; its faults are its own."""
+        if self._observer is None:
+            return
+        try:
+            getattr(self._observer, what)(*told)
+        except Exception:
+            _LOG.exception("the observer of jobs failed")
 
     def _retry_after(self) -> int:
         """Seconds until a place is free, as things go."""
         ahead = (1 + self.queue / self.slots) * self._job_seconds
         return math.ceil(min(max(ahead / 2, 1.0), _LONGEST_RETRY_SECONDS))
+
+
+def _let_go(error: BaseException) -> None:
+    """Drop what the frames of an error hold: it would stay for as long as the job is looked at."""
+    traceback.clear_frames(error.__traceback__)

@@ -6,6 +6,7 @@ stands still; a row that fails ends alone. Knows nothing of text, sound or queue
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,8 @@ import torch
 
 from aoede.generation import Engine, Request, Sampling, Session, Step, TextRequest
 from aoede.serving.gates import Stop
+
+_LOG = logging.getLogger(__name__)
 
 MOST_WAITING = 32
 """Frames that are made ahead of a job's codec: a little more than one piece of it."""
@@ -58,7 +61,7 @@ class SharedEngine:
     def rows(self) -> int:
         """Rows that are being decoded."""
         with self._lock:
-            return len(self._rows)
+            return sum(not row.is_gone for row in self._rows.values())
 
     @property
     def steps_by_rows(self) -> dict[int, int]:
@@ -83,6 +86,8 @@ class SharedEngine:
 
         def leave() -> None:
             with self._lock:
+                for row in rows:
+                    row.is_gone = True
                 self._gone += rows
                 self._changed.notify_all()
                 told.notify_all()
@@ -91,6 +96,8 @@ class SharedEngine:
             stack.callback(leave)
             stack.enter_context(stop.told(leave))
             with self._lock:
+                if self._is_closed:
+                    raise RuntimeError("the engine was closed")
                 self._arrived += rows
                 self._changed.notify_all()
             left = list(rows)
@@ -106,11 +113,7 @@ class SharedEngine:
             self._is_closed = True
             self._changed.notify_all()
         self._thread.join()
-        with self._lock:
-            for row in [*self._arrived, *self._rows.values()]:
-                row.fail(RuntimeError("the engine was closed while it was decoding"))
-            self._arrived.clear()
-            self._rows.clear()
+        self._fail_all(RuntimeError("the engine was closed while it was decoding"))
 
     # -- the job's side -----------------------------------------------------------------------------------------
 
@@ -140,10 +143,21 @@ class SharedEngine:
                 self._changed.wait_for(lambda: self._arrived or self._is_closed)
                 if self._is_closed:
                     return
-            # Opened for as long as somebody is there: weights may change in between.
-            with self.engine.open(self.size) as session:
-                while self._turn(session):
-                    pass
+            try:
+                # Opened for as long as somebody is there: weights may change in between.
+                with self.engine.open(self.size) as session:
+                    while self._turn(session):
+                        pass
+            except Exception as error:
+                _LOG.exception("the engine failed; it starts anew")
+                self._fail_all(error)
+
+    def _fail_all(self, error: Exception) -> None:
+        with self._lock:
+            for row in [*self._arrived, *self._rows.values()]:
+                row.fail(error)
+            self._arrived.clear()
+            self._rows.clear()
 
     def _turn(self, session: Session) -> bool:
         """One step of all who go on; False when nobody is left."""
@@ -222,6 +236,7 @@ class _Row:
         self.number, self.told = number, told
         self.request_with_sampling = replace(request, sampling=sampling)
         self.joined: int | None = None
+        self.is_gone = False
         self.steps: deque[Step] = deque()
         self.error: Exception | None = None
 
