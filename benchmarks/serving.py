@@ -12,9 +12,9 @@ sockets, whose share of the CPU is told.
 Of each level: requests whose speech came whole; seconds of sound that came a second, while all were asking; time to the
 first sound, from the request that was taken, and p95 from its first try; late chunks, that is those that came when
 everything before them had been played by a player that starts with the first chunk (--held: one that collects so many
-seconds first); streams with a late chunk; the silence that this puts into a second of sound; refusals; errors; CPU
-seconds of the server a second of sound; its memory. The same text and seed must give the same bytes wherever it was
-asked for: a difference ends the run with exit code 1, and so does an error.
+seconds first); streams with a late chunk; the silence that this puts into a second of sound; refusals; errors; rows
+that the model stepped together; CPU seconds of the server a second of sound; its memory. The same text and seed must
+give the same bytes wherever it was asked for: a difference ends the run with exit code 1, and so does an error.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ async def run_level(
     """So many clients at once, for so many seconds; what they began then has `grace` seconds to end."""
     names = Names(server)
     asked: list[Asked] = []
-    before, own = server.taken().cpu_seconds, time.process_time()
+    before, steps, own = server.taken().cpu_seconds, server.steps(), time.process_time()
     opened = time.perf_counter()
     closes = opened + seconds
 
@@ -100,6 +100,7 @@ async def run_level(
 
     await asyncio.gather(*(client(number) for number in range(clients)))
     taken = server.taken()
+    rows, count = (now - then for now, then in zip(server.steps(), steps, strict=True))
     return Level(
         clients=clients,
         slots=slots,
@@ -109,6 +110,7 @@ async def run_level(
         asked=asked,
         cpu_seconds=taken.cpu_seconds - before,
         memory=taken.memory,
+        rows_a_step=rows / count if count else None,
         client_cpu_seconds=time.process_time() - own,
         held=held,
     )
@@ -140,6 +142,13 @@ def conclusions(levels: Sequence[Level]) -> list[str]:
         if group:
             most = f"up to {max(fluent)} clients" if fluent else "at no number of clients that was tried"
             said.append(f"{group[0].slots} slots: a level without a late chunk {most}")
+    crowded = [level for level in batched if level.clients > level.slots]
+    if len(crowded) > 1:
+        few, many = crowded[0], crowded[-1]
+        said.append(
+            f"beyond the {few.slots} slots: {few.stalled_share:.3f} s of silence a second of sound at {few.clients} "
+            f"clients, {many.stalled_share:.3f} s at {many.clients}"
+        )
     busiest = max(levels, key=lambda level: level.client_cpu_seconds / level.elapsed)
     share = busiest.client_cpu_seconds / busiest.elapsed
     said.append(f"the clients themselves took at most {share:.1%} of a core ({busiest.clients} clients)")

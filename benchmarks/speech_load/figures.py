@@ -52,6 +52,9 @@ class Level:
     memory: int
     """Bytes that it holds at the end."""
 
+    rows_a_step: float | None = None
+    """How many requests the model stepped together, on average; None where the voice steps each by itself."""
+
     client_cpu_seconds: float = 0.0
     held: float = 0.0
     """Seconds that the players collect before they start."""
@@ -130,7 +133,7 @@ class Level:
 
 COLUMNS = (
     "clients", "slots", "whole", "audio s/s", "first audio p50", "p95", "with 429s p95", "late chunks",
-    "streams that stall", "stall a second", "429s", "errors", "CPU s/audio s", "memory",
+    "streams that stall", "stall a second", "429s", "errors", "rows a step", "CPU s/audio s", "memory",
 )  # fmt: skip
 
 
@@ -149,6 +152,7 @@ def cells(level: Level) -> list[str]:
         f"{level.stalled_share:.3f}",
         str(level.refusals),
         str(len(level.errors)),
+        "-" if level.rows_a_step is None else f"{level.rows_a_step:.1f}",
         f"{level.cpu_seconds / level.audio_seconds:.3f}" if level.audio_seconds else "-",
         f"{level.memory / 2**20:.0f} MB",
     ]

@@ -115,6 +115,15 @@ class ServerProcess:
         lines = [line for line in self.get("/metrics")[1].splitlines() if line and not line.startswith("#")]
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
+    def steps(self) -> tuple[float, float]:
+        """Rows that were stepped so far, and in how many steps, of all voices together."""
+        metrics = self.metrics()
+        rows, steps = (
+            sum(value for name, value in metrics.items() if name.startswith(f"aoede_batch_rows_{which}{{"))
+            for which in ("sum", "count")
+        )
+        return rows, steps
+
     def taken(self) -> Taken:
         """What it holds now."""
         process = psutil.Process(self.process.pid)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Sequence
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from benchmarks.speech_load.client import Reply, speak
@@ -206,3 +209,24 @@ def test_a_level_in_which_nothing_came_has_no_figures_made_up():
     seen = level(Asked(saying=0, seed=0, first_try=100.0, reply=Reply(sent=100.0, error="refused")))
     assert seen.first_audio(50) is None and seen.throughput == 0 and seen.errors == ["refused"]
     assert cells(seen)[4] == "-"
+
+
+# -- the whole ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_load_test_runs_and_writes_its_table(tmp_path, tiny_folder):
+    script = Path(__file__).parents[2] / "benchmarks" / "serving.py"
+    results = tmp_path / "serving.md"
+    command = [sys.executable, str(script), "--clients", "1", "4", "--slots", "2", "--seconds", "2", "--threads", "1"]
+    command += ["--voice", str(tiny_folder), "--results", str(results), "--", "--queue", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = results.read_text(encoding="utf-8").splitlines()
+    assert f"| {' | '.join(COLUMNS)} |" in lines
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith(("| 1 |", "| 4 |"))]
+    assert [row[:2] for row in rows] == [["1", "2"], ["1", "1"], ["4", "2"], ["4", "1"]]
+    found = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+    assert all(int(row["whole"]) > 0 and row["errors"] == "0" for row in found)
+    assert int(found[0]["429s"]) == 0 and int(found[3]["429s"]) > 0
+    assert float(found[2]["rows a step"]) > 1 and float(found[3]["rows a step"]) == 1
