@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from benchmarks.speech_load.server import HOST, ServerProcess
 
 from aoede.serving.page import HEADERS, load_page
 from tests.serving.page_driver import Page
+from tests.serving.serve_with_faults import TORCH_IN_THE_MIDDLE
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
 TOKEN = "open-sesame"
@@ -23,11 +25,12 @@ TOKEN = "open-sesame"
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Iterator[ServerProcess]:
-    """A server that asks for a token."""
+    """A server that asks for a token, and in which some seeds run out of memory."""
     folder = tmp_path_factory.mktemp("page")
     (folder / "token").write_text(TOKEN)
+    command = [sys.executable, "-m", "tests.serving.serve_with_faults", "serve", "--host", HOST, "--port", "0"]
     options = ["--voice", str(tiny_folder), "--token-file", str(folder / "token")]
-    with ServerProcess(folder / "server.log", options, threads=1) as running:
+    with ServerProcess(folder / "server.log", options, command=command, threads=1) as running:
         yield running
 
 
@@ -115,6 +118,24 @@ def test_a_token_is_asked_for_and_kept_for_the_tab(browser, served):
     page.say("Hi.")
     page.until("aoede.stage.take?.end === 'done'")
     page.close()
+
+
+def test_an_error_in_the_middle_is_told_and_what_came_is_kept(open_page):
+    page = open_page()
+    page.view.click("#advanced summary")
+    page.view.fill("#seed", str(TORCH_IN_THE_MIDDLE))
+    page.say("Hi there. Hi again.")
+    page.until("aoede.history.takes.length === 1")
+    assert "memory" in page.error
+    assert page.value("aoede.stage.take.end") == "failed" and page.value("aoede.stage.take.seconds") > 0.1
+    assert "failed" in page.view.inner_text("#history .quiet")
+    page.view.fill("#seed", "-1")
+    page.view.click("#speak")
+    assert "whole number" in page.error and page.value("document.activeElement.id") == "seed"
+    page.view.fill("#seed", "3")
+    page.view.click("#speak")
+    page.until("aoede.history.takes.length === 2")
+    assert page.error == "" and page.view.inner_text("#seed-used") == "3"
 
 
 def test_everything_is_reached_and_done_by_keys(open_page):
