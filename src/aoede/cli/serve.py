@@ -22,7 +22,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     add_option("--max-characters", type=int, metavar="N", help="the longest text (4096)")
     add_option("--max-upload-mb", type=float, metavar="MB", help="the largest recording to speak like (10)")
     add_option("--max-reference-seconds", type=float, metavar="S", help="the longest recording to speak like (30)")
-    add_option("--timeout", type=float, metavar="S", help="the longest that a request may take (300)")
+    add_option("--timeout", type=float, metavar="S", help="the longest that a request may have its slot (600)")
     add_option("--stall", type=float, metavar="S", help="a client that reads or sends nothing so long is let go (30)")
     add_option("--drain", type=float, metavar="S", help="what began may take so long after SIGTERM (30)")
     add_option("--token-file", metavar="FILE", help="file with the token that clients must send (AOEDE_TOKEN)")

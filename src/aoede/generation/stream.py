@@ -94,6 +94,7 @@ class SpeechStream:
         self.sample_rate, self.seed = voice.sample_rate, seed
         speakers = list(dict.fromkeys(piece.speaker for piece in pieces if piece.heard is None))
         self.speaker = speakers[0] if len(speakers) == 1 else None
+        self.num_text_ids = sum(len(piece.ids) for piece in pieces if piece.heard is None)
         self.cut = False
         self.compute_seconds = 0.0
         self.first_audio_seconds = 0.0

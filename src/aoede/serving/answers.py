@@ -42,10 +42,10 @@ class Form:
     """How a client wants its speech."""
 
     format: FormatName
-    include: frozenset[str] = frozenset()
-    input_tokens: int = 0
-    """Text ids, for the usage of events."""
+    who: str = ""
+    """Model and voice, for the log."""
 
+    include: frozenset[str] = frozenset()
     num_slots: int = 1
 
 
@@ -55,6 +55,7 @@ def headers_of(job: Job, form: Form) -> dict[str, str]:
         "x-aoede-seed": str(job.seed),
         "x-aoede-sample-rate": str(output_rate(form.format, job.sample_rate)),
         "Cache-Control": "no-store",
+        "X-Accel-Buffering": "no",  # what proxies of nginx's kind must not do to a stream
     }
 
 
@@ -78,7 +79,7 @@ async def whole(request: Request, job: Job, form: Form) -> Response:
         headers["x-aoede-cut"] = "true"
     if job.notes:
         headers["x-aoede-notes"] = _in_a_header(job.notes)
-    return _Sent(job, _parts(body), MEDIA_TYPES[form.format], headers)
+    return _Sent(job, form, _parts(body), MEDIA_TYPES[form.format], headers)
 
 
 async def streamed(request: Request, job: Job, form: Form) -> Response:
@@ -90,7 +91,7 @@ async def streamed(request: Request, job: Job, form: Form) -> Response:
     chunks = job.chunks()
     first = await unless_gone(request, job, _first(job, chunks))
     media = MEDIA_TYPES[form.format]
-    return _Sent(job, _bytes(job, form.format, first, chunks), media, headers_of(job, form))
+    return _Sent(job, form, _bytes(job, form.format, first, chunks), media, headers_of(job, form))
 
 
 async def events(request: Request, job: Job, form: Form) -> Response:
@@ -101,7 +102,7 @@ async def events(request: Request, job: Job, form: Form) -> Response:
     """
     chunks = job.chunks()
     first = await unless_gone(request, job, _first(job, chunks))
-    return _Sent(job, _events(job, form, first, chunks), "text/event-stream", headers_of(job, form))
+    return _Sent(job, form, _events(job, form, first, chunks), "text/event-stream", headers_of(job, form))
 
 
 async def unless_gone(request: Request, job: Job, work: Awaitable[T]) -> T:
@@ -146,11 +147,13 @@ def nothing_said(job: Job) -> ApiError:
 class _Sent(Response):
     """A body that is sent as it comes; when it ends, for whatever reason, so does the job."""
 
-    def __init__(self, job: Job, body: AsyncIterator[bytes], media_type: str, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, job: Job, form: Form, body: AsyncIterator[bytes], media_type: str, headers: Mapping[str, str]
+    ) -> None:
         super().__init__(media_type=media_type, headers=headers)
         if "Content-Length" not in headers:
             del self.headers["content-length"]
-        self.job, self.pieces = job, body
+        self.job, self.form, self.pieces = job, form, body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.ensure_future(self._send(send))
@@ -166,6 +169,7 @@ class _Sent(Response):
         finally:
             self.job.cancel()
             await _end(sending, leaving)
+            _log(self.job, self.form)
 
     async def _send(self, send: Send) -> None:
         try:
@@ -253,7 +257,8 @@ def _delta(data: bytes, chunk: Chunk | None = None) -> dict[str, Any]:
 
 def _done(job: Job, form: Form, num_frames: int) -> dict[str, Any]:
     spoken = num_frames * form.num_slots
-    usage = {"input_tokens": form.input_tokens, "output_tokens": spoken, "total_tokens": form.input_tokens + spoken}
+    read = job.num_text_ids
+    usage = {"input_tokens": read, "output_tokens": spoken, "total_tokens": read + spoken}
     event: dict[str, Any] = {"type": "speech.audio.done", "usage": usage}
     if "timings" in form.include:
         timings = job.timings
@@ -271,6 +276,14 @@ def _done(job: Job, form: Form, num_frames: int) -> dict[str, Any]:
 
 def _event(data: Mapping[str, Any]) -> bytes:
     return b"data: " + json.dumps(data, separators=(",", ":")).encode() + b"\n\n"
+
+
+def _log(job: Job, form: Form) -> None:
+    """A line a speech, without its text."""
+    timings = job.timings
+    first = "no sound" if timings.first_audio is None else f"first sound after {timings.first_audio:.2f} s"
+    pace = "" if timings.rtf is None else f", {timings.rtf:.2f} s of compute a second"
+    logger.info("%s: %s, %.1f s of speech, %s%s", form.who, job.state, timings.audio, first, pace)
 
 
 def _in_a_header(notes: tuple[str, ...]) -> str:

@@ -256,15 +256,10 @@ class _App:
             )
         except ValueError as error:
             raise ApiError(400, str(error), code="invalid_request") from None
-        tokens = 0
-        if wanted.stream_format == "sse":
-            tokens = sum(
-                len(ids) for _, ids in voice.reader.sentences(wanted.input, speaker or voice.default_speaker, [])
-            )
         form = answers.Form(
             format=wanted.response_format,
+            who=f"{wanted.model}/{speaker or voice.default_speaker}",
             include=frozenset(wanted.include),
-            input_tokens=tokens,
             num_slots=voice.layout.num_slots,
         )
         return job, form

@@ -121,7 +121,8 @@ class _Resampling:
     def push(self, samples: NDArray[np.float32], last: bool = False) -> NDArray[np.float32]:
         if self._stream is None:
             return samples
-        return self._stream.resample_chunk(np.ascontiguousarray(samples, np.float32), last=last).reshape(-1)
+        made: NDArray[np.float32] = self._stream.resample_chunk(np.ascontiguousarray(samples, np.float32), last=last)
+        return made.reshape(-1)
 
     def finish(self) -> NDArray[np.float32]:
         return self.push(np.zeros(0, np.float32), last=True)

@@ -75,6 +75,7 @@ class Job:
         request: what was asked for.
         seed: the request's.
         sample_rate: Hz of the samples.
+        num_text_ids: of all its sentences.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Job:
     ) -> None:
         self.number, self.request, self.seed, self.sample_rate = number, request, request.seed, sample_rate
         self.buffer = buffer
+        self.num_text_ids = 0
         self._on_cancel = on_cancel
         self._lock = threading.Lock()
         self._submitted = time.monotonic()

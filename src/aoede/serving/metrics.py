@@ -28,17 +28,23 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._standing = _Standing()
         self.registry.register(self._standing)
-        own, voice = {"registry": self.registry}, ("voice",)
-        self.batch = Histogram("aoede_batch_rows", "Rows stepped together.", voice, buckets=_ROWS, **own)
+        registry, voice = self.registry, ("voice",)
+        self.batch = Histogram("aoede_batch_rows", "Rows stepped together.", voice, buckets=_ROWS, registry=registry)
         self.first_audio = Histogram(
-            "aoede_first_audio_seconds", "From the request to its first samples.", voice, buckets=_SECONDS, **own
+            "aoede_first_audio_seconds",
+            "From the request to its first samples.",
+            voice,
+            buckets=_SECONDS,
+            registry=registry,
         )
-        self.queued = Histogram("aoede_queued_seconds", "Waiting for a slot.", voice, buckets=_SECONDS, **own)
+        self.queued = Histogram(
+            "aoede_queued_seconds", "Waiting for a slot.", voice, buckets=_SECONDS, registry=registry
+        )
         self.rtf = Histogram(
-            "aoede_real_time_factor", "Seconds that a second of sound took.", voice, buckets=_FACTORS, **own
+            "aoede_real_time_factor", "Seconds a second of sound took.", voice, buckets=_FACTORS, registry=registry
         )
-        self.requests = Counter("aoede_requests", "Requests by their end.", (*voice, "end"), **own)
-        self.audio = Counter("aoede_audio_seconds", "Seconds of sound made.", voice, **own)
+        self.requests = Counter("aoede_requests", "Requests by their end.", (*voice, "end"), registry=registry)
+        self.audio = Counter("aoede_audio_seconds", "Seconds of sound made.", voice, registry=registry)
 
     def observer(self, name: str) -> Observer:
         """What a scheduler tells of its jobs to."""

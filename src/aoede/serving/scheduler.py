@@ -264,6 +264,7 @@ class Scheduler:
             reference=request.reference,
             reference_text=request.reference_text,
         )
+        job.num_text_ids = stream.num_text_ids
         return _Task(job, stream, voice, stop)
 
     def _cancel(self, job: Job) -> None:

@@ -132,10 +132,10 @@ class _Protocol(H11Protocol):
         self._patience: asyncio.TimerHandle | None = None
 
         async def with_abort(scope: Scope, receive: Receive, send: Send) -> None:
-            scope.setdefault("extensions", {})[ABORT] = self.transport.abort  # type: ignore[typeddict-item]
+            scope.setdefault("extensions", {})[ABORT] = self.transport.abort
             await app(scope, receive, send)
 
-        self.app = with_abort  # type: ignore[assignment]
+        self.app = with_abort
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

@@ -35,8 +35,9 @@ class ServerSettings:
     max_reference_seconds: float = 30.0
     """The longest recording to speak like."""
 
-    timeout_seconds: float = 300.0
-    """The longest that a request may take, waiting and speaking together."""
+    timeout_seconds: float = 600.0
+    """The longest that a request may take from when it has a slot: more than a long text lasts, since a player may take
+    it at the pace it plays."""
 
     stall_seconds: float = 30.0
     """A client that neither reads nor writes for this long is let go."""
