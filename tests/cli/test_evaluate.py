@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import soundfile
 from aoede.cli.evaluate import add
 from aoede.cli.main import main
 from aoede.codec import Snac, SnacConfig
-from tests.generation.tiny_voice import write_voice
+from tests.generation.tiny_voice import write_two_stage_voice, write_voice
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +124,81 @@ def test_a_voice_is_measured_beside_the_recordings_and_its_codec(folder, tmp_pat
     voice = json.loads((tmp_path / "out" / "report.json").read_text())["systems"]["voice"]["figures"]
     assert voice["real-time factor"]["value"] > 0
     assert voice["first audio"]["value"] > 0
+
+
+COUNT = "import sys, soundfile; print('word ' * round(10 * soundfile.info(sys.argv[1]).duration))"
+
+
+@pytest.fixture
+def recogniser(tmp_path):
+    (tmp_path / "count.py").write_text(COUNT)
+    return f"'{sys.executable}' '{tmp_path / 'count.py'}' {{audio}}"
+
+
+def test_a_seed_tts_list_is_spoken_by_two_stage_voices_like_its_prompts(folder, recogniser, tmp_path, capsys):
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    for name in ("prompt.wav", "said.wav"):
+        soundfile.write(lists / name, 0.1 * np.random.default_rng(1).standard_normal(8000), 8000)
+    (lists / "meta.lst").write_text("a|number one|prompt.wav|number two\nb|number one|prompt.wav|say more|said.wav\n")
+    one, two = (write_two_stage_voice(tmp_path / name, {"max_seconds": 0.4}) for name in ("one", "two"))
+    results = tmp_path / "voices.md"
+    command = ["evaluate", "speech", str(one), f"other={two}", str(lists / "meta.lst"), "--out", str(tmp_path / "out")]
+    options = ["--encoder", "none", "--measures", "none", "--recogniser", recogniser, "--worst", "1"]
+    assert main([*command, *options, "--results", str(results)]) == 0
+    printed = capsys.readouterr().out
+    assert "| | recordings | codec round trip | one | other |" in printed and "against one, same clips" in printed
+    data = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert data["systems"]["other"]["against the first system"]["word errors"]["value"] == 0.0  # the same weights
+    assert sorted(data["references"]) == ["a", "b"]
+    assert data["settings"]["spoken as"] == "like a recording given with the text (1 recording)"
+    assert "to speak like" in (tmp_path / "out" / "report.html").read_text()
+    assert "    aoede evaluate speech one other=two lists/meta.lst --seed 0" in results.read_text()
+    flat = ["evaluate", "speech", str(write_voice(tmp_path / "flat", None)), str(lists / "meta.lst")]
+    assert main([*flat, "--out", str(tmp_path / "no")]) == 2
+    assert "voice cannot speak like a recording" in capsys.readouterr().err
+    assert main([*flat, "--out", str(tmp_path / "flat-out"), "--no-clone", "--limit", "1", "--worst", "0"]) == 0
+
+
+def test_lines_are_spoken_like_one_recording_beside_recordings_of_other_texts(folder, recogniser, tmp_path, capsys):
+    voice = write_two_stage_voice(tmp_path / "duo", {"max_seconds": 0.4})
+    (tmp_path / "texts.txt").write_text("number two\n")
+    command = ["evaluate", "speech", str(voice), str(tmp_path / "texts.txt"), "--out", str(tmp_path / "out")]
+    command += ["--recordings", str(folder / "manifest.jsonl"), "--encoder", "none", "--recogniser", recogniser]
+    assert main([*command, "--reference", str(folder / "2.flac")]) == 2
+    assert "needs its text, word for word: --reference-text" in capsys.readouterr().err
+    assert main([*command, "--reference", str(folder / "2.flac"), "--reference-text", "number two"]) == 0
+    assert "| | recordings of other texts | voice |" in capsys.readouterr().out
+    data = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert data["settings"]["spoken like"] == "2.flac" and data["recordings hold"] == "other texts"
+    assert data["utterances"][1]["speaker"] == "like 2.flac"
+    # The reference takes 1 s for its text, which is the one to say.
+    ratio = data["systems"]["voice"]["figures"]["duration ratio"]["value"]
+    assert ratio == pytest.approx(data["utterances"][1]["seconds"], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--encoder", "ears"], "the encoder 'ears' is none of auto, resemblyzer, none"),
+        (["--encoder", "true {audio}"], "names no {reference}"),
+        (["--recogniser", "no-such-program {audio}"], "no-such-program, which is not a program here"),
+        (["--recogniser", "false {audio}", "--encoder", "none"], "the recogniser gave no answer: exit code 1"),
+        (["--reference-text", "words"], "give the recording too, --reference"),
+        (["--voice-prompt", "nowhere"], "nowhere"),
+        (["--recordings", "nowhere.jsonl"], "no such manifest"),
+        (["--speaker", "nobody"], "no speaker 'nobody'"),
+        (["--seed", "-1"], "seed -1"),
+    ],
+)
+def test_a_mistake_about_voices_is_told_in_a_line(folder, voice, tmp_path, capsys, options, said):
+    (tmp_path / "texts.txt").write_text("number two\n")
+    assert main(["evaluate", "speech", str(voice), str(tmp_path / "texts.txt"), "--out", str(tmp_path), *options]) == 2
+    error = capsys.readouterr().err
+    line = error[error.index("aoede: error: ") :]  # a bar may stand before it
+    assert said in line and line.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def voice(tmp_path_factory):
+    return write_voice(tmp_path_factory.mktemp("voice") / "tiny", text_stride=8.0)

@@ -29,6 +29,14 @@ def test_a_paired_difference_is_sharper_than_its_two_sides():
     assert (gap.value, gap.low, gap.high) == pytest.approx((0.1, 0.1, 0.1))
 
 
+def test_ratios_over_different_denominators_are_told_apart():
+    # 1 s of computing for 2 s of speech against 1 s for 4 s, clip by clip.
+    gap = difference([1.0] * 9, [1.0] * 9, [2.0] * 9, baseline_denominators=[4.0] * 9)
+    assert (gap.value, gap.low, gap.high) == pytest.approx((0.25, 0.25, 0.25))
+    same = difference([1.0, 3.0], [2.0, 2.0], [4.0, 6.0], baseline_denominators=[4.0, 6.0])
+    assert same == difference([1.0, 3.0], [2.0, 2.0], [4.0, 6.0])
+
+
 def test_the_same_seed_draws_the_same_interval():
     values = [0.1, 0.5, 0.9, 0.2]
     assert mean(values, seed=3) == mean(values, seed=3)

@@ -111,7 +111,7 @@ def strip_chart(
     places = range(len(rows)) if colours is None else colours
     values = [value for _, found, _ in rows for value in found]
     ticks = _ticks(min(values), max(values))
-    step, label = 34, 118
+    step, label = 34, 150
     height = TOP + step * len(rows)
 
     def along(value: float) -> float:
@@ -125,7 +125,7 @@ def strip_chart(
     parts[-1] += f"{escape(better)} is better</text>"
     for index, (place, (name, found, mean)) in enumerate(zip(places, rows, strict=True)):
         y = TOP + step * index + step / 2
-        short = name if len(name) <= 16 else name[:15] + "…"
+        short = name if len(name) <= 22 else name[:21] + "…"
         parts.append(f'<text x="0" y="{y + 4:.1f}">{escape(short)}<title>{escape(name)}</title></text>')
         parts.append(f'<g class="{_class(place)}">')
         parts += [f'<circle cx="{along(value):.1f}" cy="{y:.1f}" r="4" class="dot"/>' for value in found]
@@ -163,10 +163,10 @@ def histogram(
     step = (WIDTH - RIGHT - LEFT) / BINS
     wide = step * 0.86 / len(rows)
     parts = [_open(height + 26, title)]
-    for tick in sorted({0, tallest // 2, tallest}):
-        y = bottom - (bottom - TOP) * tick / tallest
+    for clips in sorted({0, tallest // 2, tallest}):
+        y = bottom - (bottom - TOP) * clips / tallest
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick}</text>')
+        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{clips}</text>')
     for i, (place, (name, _), count) in enumerate(zip(places, rows, counts, strict=True)):
         bars = []
         for place_of_bin, number in enumerate(count):

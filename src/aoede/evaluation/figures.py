@@ -40,10 +40,16 @@ class Figure:
         """How much higher it is than the baseline's, over the clips that both have: paired, the same resamples."""
         other = {u.id: self.part(u) for u in baseline}
         found = [(self.part(u), other.get(u.id)) for u in utterances]
-        pairs = [(mine, theirs) for mine, theirs in found if mine is not None and theirs is not None]
+        pairs = [(one, two) for one, two in found if one is not None and two is not None]
         if not pairs:
             return None
-        return difference([m[0] for m, _ in pairs], [t[0] for _, t in pairs], [m[1] for m, _ in pairs])
+        mine, theirs = zip(*pairs, strict=True)
+        return difference(
+            [top for top, _ in mine],
+            [top for top, _ in theirs],
+            [bottom for _, bottom in mine],
+            baseline_denominators=[bottom for _, bottom in theirs],
+        )
 
     def of(self, utterance: Utterance) -> float | None:
         """One utterance's own figure."""

@@ -53,14 +53,35 @@ def mean(values: Sequence[float], seed: int = 0) -> Interval:
 
 
 def difference(
-    numerators: Sequence[float], baseline: Sequence[float], denominators: Sequence[float], seed: int = 0
+    numerators: Sequence[float],
+    baseline: Sequence[float],
+    denominators: Sequence[float],
+    seed: int = 0,
+    *,
+    baseline_denominators: Sequence[float] | None = None,
 ) -> Interval:
-    """How much higher a ratio is than the baseline's on the same utterances (paired: the same resamples for both)."""
+    """How much higher a ratio is than the baseline's on the same utterances (paired: the same resamples for both).
+
+    Args:
+        baseline_denominators: where they are others than `denominators`, as the lengths of two voices' speech are.
+    Raises:
+        ValueError: lists of different length, or denominators that sum to 0.
+    """
     if len(numerators) != len(baseline):
         raise ValueError(
             f"{len(numerators)} utterances against {len(baseline)}; a paired difference needs the same ones"
         )
-    return ratio([a - b for a, b in zip(numerators, baseline, strict=True)], denominators, seed)
+    if baseline_denominators is None or list(baseline_denominators) == list(denominators):
+        return ratio([a - b for a, b in zip(numerators, baseline, strict=True)], denominators, seed)
+    ours, theirs = ratio(numerators, denominators, seed), ratio(baseline, baseline_denominators, seed)
+    picks = _picks(len(numerators), seed)
+    tops, bottoms, others, unders = (
+        np.asarray(values, dtype=np.float64)[picks].sum(1)
+        for values in (numerators, denominators, baseline, baseline_denominators)
+    )
+    whole = (bottoms > 0) & (unders > 0)
+    low, high = np.quantile(tops[whole] / bottoms[whole] - others[whole] / unders[whole], (0.025, 0.975))
+    return Interval(value=ours.value - theirs.value, low=float(low), high=float(high), count=len(numerators))
 
 
 def _picks(count: int, seed: int) -> np.ndarray:

@@ -33,7 +33,6 @@ class Report:
     settings: Mapping[str, str]
     """What a reader needs to repeat it."""
     utterances: tuple[Utterance, ...]
-    """Those of "recording" first, where there are any."""
     failures: tuple[tuple[str, str], ...] = ()
     """(clip id, why) of clips that could not be measured."""
     extra: tuple[Figure, ...] = ()
@@ -63,8 +62,10 @@ class Report:
 
     @cached_property
     def systems(self) -> tuple[str, ...]:
-        """Every system that has utterances."""
-        return tuple(dict.fromkeys(u.system for u in self.utterances))
+        """Every system that has utterances: what the others are compared with first, then `labels`."""
+        found = dict.fromkeys(u.system for u in self.utterances)
+        beside = sorted(set(found) - set(self.labels), key=lambda system: (system != "recording", system))
+        return (*beside, *(label for label in self.labels if label in found))
 
     def of(self, system: str, speaker: str | None = None) -> list[Utterance]:
         """The utterances of a system (and of a speaker), in the order of the clips."""

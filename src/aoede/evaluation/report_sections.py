@@ -21,7 +21,6 @@ __all__ = [
     "differences",
     "figures",
     "of_sound",
-    "row",
     "rows_of",
     "scaled",
     "settings",

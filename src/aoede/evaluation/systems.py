@@ -170,8 +170,10 @@ class CommandSystem:
         ValueError: see `AudioCommand`.
     """
 
+    codec: Codec | None = None
+
     def __init__(self, label: str, command: str, timeout: float = 300.0) -> None:
-        self.label, self.codec = label, None
+        self.label = label
         self._command = AudioCommand(label, command, needs=("{text}", "{audio}"), timeout=timeout)
         self.source = f"command {self._command.program}, its start timed too"
         self.speakers: Sequence[str] | None = None if self._command.has("{speaker}") else ()
