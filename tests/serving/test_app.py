@@ -335,6 +335,19 @@ def test_a_full_server_says_when_to_come_again(voices):
             time.sleep(0.05)
 
 
+def test_as_many_recordings_come_at_a_time_as_can_speak(voices):
+    with running(voices, slots=1) as server:
+        head = b"POST /v1/audio/speech HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+        with Stream(server.port, head + b"Content-Length: 1000\r\n\r\n--x\r\n"):
+            deadline = time.monotonic() + 10
+            while (answer := server.clone(sound())).status != 429:
+                assert time.monotonic() < deadline
+            assert answer.error["code"] == "too_many_uploads" and answer.headers["retry-after"] == "1"
+            assert server.speak().status == 200
+        while server.clone(sound()).status == 429:
+            assert time.monotonic() < deadline, "a client that left still holds its place"
+
+
 def test_a_request_that_takes_too_long_is_given_up(voices):
     with running(voices, timeout_seconds=0.02) as server:
         answer = server.speak(input=LONG, response_format="wav")
@@ -395,8 +408,8 @@ def test_the_token_is_asked_for(voices):
 
 def test_an_ending_server_finishes_what_began_and_refuses_what_is_new(voices):
     with running(voices) as server, ThreadPoolExecutor(1) as pool:
-        expected = server.speak(input=LONG, response_format="pcm").body
-        with Stream(server.port, _request(input=LONG), receive_buffer=4096) as begun:
+        expected = server.speak(input=LONG[:120], response_format="pcm").body
+        with Stream(server.port, _request(input=LONG[:120]), receive_buffer=4096) as begun:
             got = begun.begin()
             server.server.handle_exit(15, None)
             deadline = time.monotonic() + 5

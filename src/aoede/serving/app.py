@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI, Request, Response
@@ -34,7 +34,9 @@ from aoede.serving.schemas import MOST_SEED, Health, ModelCard, ModelList, Voice
 from aoede.serving.settings import ServerSettings
 from aoede.serving.uploads import decode_recording
 
-_DRAINING_SECONDS = 10.0
+_DRAINING_SECONDS, _UPLOAD_SECONDS = 10.0, 1.0
+_BODY_STALLS = 2
+"""A whole body may take as long as so many stalls."""
 
 
 def create_app(voices: Mapping[str, Voice], settings: ServerSettings | None = None) -> FastAPI:
@@ -60,6 +62,7 @@ class _App:
         self.metrics = Metrics()
         self.created = int(time.time())
         self.is_draining = False
+        self.uploads = 0
         self.app = FastAPI(
             title="Aoede",
             version=version("aoede"),
@@ -81,7 +84,7 @@ class _App:
             BodyLimits,
             most_bytes=self._most_bytes,
             stall_seconds=settings.stall_seconds,
-            timeout_seconds=settings.timeout_seconds,
+            timeout_seconds=_BODY_STALLS * settings.stall_seconds,
         )
         if settings.token is not None:
             self.app.add_middleware(BearerToken, token=settings.token, is_open=_is_open)
@@ -143,10 +146,11 @@ class _App:
         if self.is_draining:
             raise _draining()
         try:
-            asked = await read_speech(request, self.settings)
+            with self._place(request):
+                asked = await read_speech(request, self.settings)
+                job, form = await self._submit(asked)
         except ClientDisconnect:  # in the middle of its request
             return Response(status_code=499)
-        job, form = await self._submit(asked)
         wanted = asked.request
         try:
             if wanted.stream_format == "sse":
@@ -197,6 +201,21 @@ class _App:
         return Response(content, media_type=media)
 
     # -- a request ----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _place(self, request: Request) -> Iterator[None]:
+        """A place for what a request carries: recordings are large, so that as many come at a time as can speak."""
+        if media_type(request.headers.get("content-type", "")) != FORM:
+            yield
+            return
+        if self.uploads >= self.settings.slots:
+            words = f"{self.uploads} recordings are on their way, the most at a time"
+            raise ApiError(429, words, code="too_many_uploads", headers=retry_after(_UPLOAD_SECONDS))
+        self.uploads += 1
+        try:
+            yield
+        finally:
+            self.uploads -= 1
 
     def _card(self, name: str) -> ModelCard:
         return ModelCard(id=name, created=self.created, owned_by="aoede")
