@@ -163,26 +163,26 @@ class RowStage:
         half = width // 2
         crossed = torch.cat([turned[..., half:], turned[..., :half]], -1)
         turned = torch.addcmul(turned * cos, crossed, sin)
-        found = torch.empty(len(states), heads, width)
+        found = torch.empty_like(turned[:, :heads])
+        # Taken apart once for all rows: a step of many rows is many small calls. The query heads that share a key head
+        # are as good as several queries of one head.
+        together = (-1, groups, heads // groups, width)
+        queries, outputs = turned[:, :heads].view(together).unbind(), found.view(together).unbind()
+        pairs = torch.stack([turned[:, heads:], inner[:, heads + groups :]], 1)  # [T, 2, groups, width]
         start = 0
         for memory, count in rows:
             stop, end = start + count, memory.length + count
-            pair = memory.layers[number]
             if count == 1:
-                pair[0, :, memory.length] = turned[start, heads:]
-                pair[1, :, memory.length] = inner[start, heads + groups :]
-                # The query heads that share a key head are as good as several queries of one head.
-                queries = turned[start, :heads].view(groups, heads // groups, width)
-                scores = torch.baddbmm(
-                    self._nothing, queries, pair[0, :, :end].transpose(1, 2), beta=0, alpha=width**-0.5
-                )
-                torch.bmm(scores.softmax(-1), pair[1, :, :end], out=found[start].view_as(queries))
+                buffer = memory.layers[number]
+                buffer[:, :, memory.length] = pairs[start]
+                keys, values = buffer[:, :, :end].unbind()
+                scores = torch.baddbmm(self._nothing, queries[start], keys.mT, beta=0, alpha=width**-0.5)
+                torch.bmm(scores.softmax(-1), values, out=outputs[start])
             else:
-                pair[0, :, :end] = turned[start:stop, heads:].transpose(0, 1)
-                pair[1, :, :end] = inner[start:stop, heads + groups :].transpose(0, 1)
-                queries = turned[start:stop, :heads].transpose(0, 1)
+                memory.layers[number][:, :, :end] = pairs[start:stop].permute(1, 2, 0, 3)
+                keys, values = memory.layers[number][:, None, :, :end]
                 made = F.scaled_dot_product_attention(
-                    queries[None], pair[None, 0, :, :end], pair[None, 1, :, :end],
+                    turned[None, start:stop, :heads].transpose(1, 2), keys, values,
                     is_causal=True, enable_gqa=heads != groups,
                 )  # fmt: skip
                 found[start:stop] = made[0].transpose(0, 1)
