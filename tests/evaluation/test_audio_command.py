@@ -161,6 +161,12 @@ def test_names_that_cannot_be_opened_are_refused(names, prompts, said):
         open_systems(names, prompts=prompts)
 
 
+def test_the_bundled_voice_needs_no_folder():
+    alone, named = (open_systems(names)[0] for names in ([], ["base=bundled"]))
+    assert (alone.label, named.label) == ("voice", "base")
+    assert alone.source == named.source and alone.source.startswith("aoede-small (flat, ")
+
+
 def test_an_empty_folder_is_no_system(tmp_path):
     with pytest.raises(ValueError, match=r"neither a voice folder \(no voice.json\) nor a folder of sound files"):
         open_systems([tmp_path])

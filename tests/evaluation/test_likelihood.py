@@ -15,6 +15,7 @@ from aoede.evaluation.likelihood_report import LikelihoodReport, ModelSheet
 from aoede.evaluation.likelihood_run import evaluate_likelihood, sort_folders
 from aoede.models import CodecCausalLM, extend
 from aoede.tokens import CodecVocabulary, FrameLayout
+from tests.evaluation.pages import Checker
 
 VOCABULARY = CodecVocabulary.extend(20, FrameLayout("CMM"), (8, 8))
 OPEN, CLOSE, C, M = 20, 21, 22, 30
@@ -157,6 +158,10 @@ def test_a_report_has_every_range_source_language_and_difference(tmp_path):
     text = page.read_text()
     assert "Two &lt;models&gt;" in text and "▲ better" in text and ">aligned</td>" in text
     assert not any(word in text for word in ("http://", "https://", "src="))
+    found = Checker()
+    found.feed(text)
+    assert found.open == [] and found.unnamed == [] and found.fetched == []
+    assert all(link[1:] in found.ids for link in found.links)
     data = json.loads((page.parent / "report.json").read_text())
     groups = {(g["kind"], g["name"]): g for g in data["models"]["m1"]["groups"]}
     czech = groups["language", "cs"]["ranges"]["M"]
@@ -165,7 +170,7 @@ def test_a_report_has_every_range_source_language_and_difference(tmp_path):
     assert data["documents"][1]["nll"]["m0"]["C"] == 4.0
     markdown = (page.parent / "report.md").read_text()
     assert "| lm | 7.39 (2.000, 2.000 to 2.000) | 4.48 (1.500, 1.500 to 1.500) | 16 |" in markdown
-    assert "| uniform guess | - | - | - | 8 (2.079) | 8 (2.079) |  |" in markdown
+    assert "| uniform guess | - | - | - | 8 (2.079) | 8 (2.079) | |" in markdown
 
 
 @pytest.fixture(scope="module")

@@ -63,6 +63,7 @@ def test_the_files_are_written_and_the_data_can_be_read_back(report):
     assert data["systems"]["a <second>"]["against the first system"]["word errors"]["value"] == pytest.approx(-2 / 12)
     worst = next(u for u in data["utterances"] if u["system"] == "voice" and u["wer"] > 0)
     assert worst["edits"] == [["substituted", "high", "low"], ["substituted", "high", "low"]]
+    assert data["hardest first"][0] == "1" and sorted(data["hardest first"]) == ["0", "1", "2", "3"]
     assert len(data["utterances"]) == 16 and data["recordings hold"] == "same texts"
 
 

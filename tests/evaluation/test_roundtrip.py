@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from aoede.evaluation.audio_command import CommandFailed
 from aoede.evaluation.coder import Coder
 from aoede.evaluation.figures import FIGURES
+from aoede.evaluation.listening import EvaluatorFailed
 from aoede.evaluation.quality import Unmeasurable
 from aoede.evaluation.report import verdict
 from aoede.evaluation.roundtrip import CodecEvaluationConfig, evaluate_codecs
@@ -236,3 +238,19 @@ def test_nothing_to_measure_is_refused(clips, codec, tmp_path):
         run(clips, [Coder("tiny", codec)], tmp_path, held_out=[])
     with pytest.raises(ValueError, match="must differ"):
         run(clips, [Coder("tiny", codec), Coder("tiny", codec)], tmp_path)
+
+
+def test_a_recogniser_that_fails_once_costs_a_clip_and_one_that_never_works_the_run(clips, tmp_path):
+    class Worn(ToneRecogniser):
+        def transcribe(self, audio, sample_rate, language="en"):
+            if len(audio) > works:
+                raise CommandFailed("too long for me")
+            return super().transcribe(audio, sample_rate, language)
+
+    works = 1.1 * 24000  # the last clip has four words, 1.3 s
+    report = run(clips, [Coder("ruler", RulerCodec())], tmp_path, recogniser=Worn(), config={"level_clips": 0})
+    assert report.failures == (("3", "the recogniser gave no answer: too long for me"),)
+    assert [u.id for u in report.of("ruler")] == ["0", "1", "2"]
+    works = 0
+    with pytest.raises(EvaluatorFailed, match="too long for me"):
+        run(clips, [Coder("ruler", RulerCodec())], tmp_path, recogniser=Worn())

@@ -83,6 +83,7 @@ def evaluate_speech_folders(
     heard = [] if recordings is None else _recordings(recordings, found)
     torch.set_num_threads(threads)
     opened = open_systems(systems, prompts=_prompts(voice_prompt), device=device)
+    names = [system.source.partition(" (")[0] if system.label == "voice" else system.label for system in opened]
     return evaluate_speech(
         passages,
         opened,
@@ -94,7 +95,7 @@ def evaluate_speech_folders(
         measures=further,
         unavailable=[*unavailable, *unmeasured],
         config=config,
-        title=title or f"{' and '.join(system.label for system in opened)} on {found.told}",
+        title=title or f"{' and '.join(names)} on {found.told}",
         settings={
             "list": found.told,
             **({"spoken like": Path(reference).name} if reference is not None else {}),

@@ -1,7 +1,7 @@
-"""How a codec report looks and behaves in a browser: one style sheet and one script, both written into the page.
+"""How a report looks and behaves in a browser: one style sheet and one script, both written into the page.
 
-Owns nothing but these two texts; which elements there are is `codec_page.py`'s. Without the script everything is shown
-and every player works: it adds the choice of figure, sorting, and listening to versions from the same place.
+Owns nothing but these two texts; which elements there are is `page.py`'s and its sections'. Without the script all is
+shown and every player works: it adds the choice of figure, sorting, and listening to versions from the same place.
 """
 
 from aoede.evaluation.charts import palette_css

@@ -214,6 +214,7 @@ class Report:
             },
             "speaker similarity of strangers": self.stranger_similarity(),
             "not available": [{"name": name, "why": why} for name, why in self.unavailable],
+            "hardest first": self.worst_clips(len(self.utterances)),
             "failures": [{"id": name, "why": why} for name, why in self.failures],
             "utterances": [plain_utterance(u) for u in self.utterances],
         }

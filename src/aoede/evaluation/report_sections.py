@@ -14,6 +14,7 @@ from aoede.evaluation.intervals import Interval
 from aoede.evaluation.page import chosen_part, details, failures, how
 from aoede.evaluation.page_tables import cell, difference_cell, name_of, number_cell, table
 from aoede.evaluation.players import marked
+from aoede.evaluation.recordings import spread
 from aoede.evaluation.report import Report
 
 __all__ = [
@@ -27,6 +28,9 @@ __all__ = [
     "speakers",
     "strips",
 ]
+
+MOST_DOTS = 400
+"""Clips drawn a row of a chart, spread evenly over all."""
 
 
 def figures(report: Report, note: str = "") -> str:
@@ -78,7 +82,8 @@ def strips(report: Report, systems: Sequence[str], shown: Sequence[Figure], grou
     for figure in shown:
         rows, colours = rows_of(report, systems, figure)
         if rows and max(len(values) for _, values, _ in rows) > 1:
-            parts.append(chosen_part(group, figure.name, strip_chart(rows, figure.title, figure.better, colours)))
+            dots = [(name, spread(values, MOST_DOTS), mean) for name, values, mean in rows]
+            parts.append(chosen_part(group, figure.name, strip_chart(dots, figure.title, figure.better, colours)))
     return "".join(parts)
 
 

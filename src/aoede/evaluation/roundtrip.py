@@ -27,7 +27,7 @@ from aoede.evaluation.evaluators import unmeasured
 from aoede.evaluation.figures import measure_figure
 from aoede.evaluation.intelligibility import Recogniser
 from aoede.evaluation.likeness import SpeakerComparison
-from aoede.evaluation.listening import Listener, Utterance
+from aoede.evaluation.listening import EvaluatorFailed, Listener, Utterance
 from aoede.evaluation.quality import QualityMeasure
 from aoede.evaluation.recordings import spread
 from aoede.evaluation.speaker import SpeakerEncoder
@@ -139,7 +139,13 @@ def evaluate_codecs(
             coded = [_coded(coder, recordings) for coder in coders] if recordings else []
             for row, recording in enumerate(recordings):
                 copies = [copies_of_coder[row] for copies_of_coder in coded]
-                found[recording.place] = _listen(recording, coders, copies, listener, folder, rate)
+                try:
+                    found[recording.place] = _listen(recording, coders, copies, listener, folder, rate)
+                except EvaluatorFailed:
+                    raise
+                except ValueError as error:  # an evaluator gave no answer to this clip
+                    failures[recording.place] = (recording.clip.id, str(error))
+                    continue
                 for use, copy in zip(uses, copies, strict=True):
                     use.update(copy.codes)
                 if recording.place in levelled:

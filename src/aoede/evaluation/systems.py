@@ -253,16 +253,16 @@ def open_systems(
     """Systems from what a person calls them.
 
     Args:
-        names: `DIR` or `LABEL=DIR` each, a voice folder, the name of a bundled voice or a hub repository; a folder of
-            sound files named by the texts' ids; or `LABEL=COMMAND` with `{text}` and `{audio}`, see `CommandSystem`.
-            None at all is the bundled voice. A single one without a label is called "voice", of several each by its
-            folder.
+        names: `DIR` or `LABEL=DIR` each, a voice folder, the name of a bundled voice, a hub repository or the word
+            `bundled`, which is also what none at all means; a folder of sound files named by the texts' ids; or
+            `LABEL=COMMAND` with `{text}` and `{audio}`, see `CommandSystem`. A single one without a label is called
+            "voice", of several each by its folder.
         prompts: the file of a voice prompt for every voice, or files by label.
         device: where voices run.
     Raises:
         ValueError: what cannot be opened, two of one label, or a prompt for none of them.
     """
-    wanted = [_split(os.fspath(name)) for name in names or [""]]
+    wanted = [_split(os.fspath(name)) for name in names or ["bundled"]]
     labels = [label or ("voice" if len(wanted) == 1 else _called(source)) for label, source in wanted]
     for label in labels:
         if labels.count(label) > 1:
@@ -284,11 +284,12 @@ def _open(label: str, source: str, prompt: str | None, device: str) -> System:
     path = Path(source)
     if "{text}" in source or "{audio}" in source:
         system: System = CommandSystem(label, source)
-    elif source and path.is_dir() and not (path / "voice.json").is_file():
+    elif path.is_dir() and not (path / "voice.json").is_file():
         system = FolderSystem(label, path)
     else:
-        voice = Voice.from_pretrained(source or None, device=device, voice_prompt=prompt)
-        told = f"{path.name or 'bundled'} ({voice.settings.kind}, {_count(voice)})"
+        chosen = None if source == "bundled" and not path.exists() else source
+        voice = Voice.from_pretrained(chosen, device=device, voice_prompt=prompt)
+        told = f"{path.name if chosen else voice.name} ({voice.settings.kind}, {_count(voice)})"
         return VoiceSystem(
             label,
             voice,
@@ -319,4 +320,4 @@ def _split(name: str) -> tuple[str, str]:
 def _called(source: str) -> str:
     if "{" in source:
         return Path(source.split()[0]).name
-    return Path(source).resolve().name if source and Path(source).exists() else source or "bundled"
+    return Path(source).resolve().name if Path(source).exists() else source
