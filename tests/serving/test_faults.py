@@ -21,8 +21,8 @@ from tests.serving import serve_with_faults
 from tests.serving.loopback import Stream, request_bytes, until, whole
 
 SHORT = {"model": "tiny", "voice": "af_heart", "input": "Hello.", "response_format": "pcm", "seed": 1}
-MIDDLE = {**SHORT, "input": "One two three. " * 5}
-LONG = {**SHORT, "input": "One two three. " * 18}
+MIDDLE = {**SHORT, "input": "One two three. " * 3}
+LONG = {**SHORT, "input": "One two three. " * 12}
 """Twenty seconds: more than a server makes ahead of a reader and the sockets hold."""
 
 SMALL_BUFFER = 4096
@@ -34,7 +34,7 @@ def held(server: ServerProcess) -> tuple[int, int]:
     return int(metrics['aoede_rows{voice="tiny"}']), int(metrics['aoede_queue{voice="tiny"}'])
 
 
-def comes_to(server: ServerProcess, slots: int, waiting: int = 0, seconds: float = 10.0) -> None:
+def comes_to(server: ServerProcess, slots: int, waiting: int = 0, seconds: float = 30.0) -> None:
     """Wait until so many slots are in use and so many requests wait."""
     until(lambda: held(server) == (slots, waiting), seconds, lambda: f"slots and waiting {held(server)}")
 
@@ -116,7 +116,7 @@ def test_a_full_server_refuses_at_once_and_nothing_grows(idle):
         for _ in range(30):
             started = time.monotonic()
             status, headers, body = whole(idle.port, SHORT)
-            assert status == 429 and time.monotonic() - started < 2
+            assert status == 429 and time.monotonic() - started < 5
             assert int(headers["retry-after"]) >= 1
             assert json.loads(body)["error"]["message"]
         assert held(idle) == (2, 2)
@@ -139,7 +139,7 @@ def no_more_than(before: Taken, server: ServerProcess, memory: int) -> None:
         now = server.taken()
         return now.files <= before.files and now.threads <= before.threads and now.memory <= before.memory + memory
 
-    until(holds, 10, grown)
+    until(holds, 30, grown)
 
 
 # -- clients that are killed --------------------------------------------------------------------------------------
@@ -193,15 +193,12 @@ def test_clients_that_are_killed_leave_nothing(idle):
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_thousand_clients_that_are_killed_leave_nothing(idle):
-    kill_clients(idle, range(200))  # until then the allocator may still make itself at home
+    kill_clients(idle, range(400))  # until then the codec's kept noise and the allocator make themselves at home
     comes_to(idle, 0)
     before = idle.taken()
-    sizes = []
-    for start in range(200, 1000, 100):
-        kill_clients(idle, range(start, start + 100))
-        comes_to(idle, 0)
-        sizes.append(idle.taken().memory)
-    no_more_than(before, idle, memory=32 << 20)  # 40 kB a client; the sound of one that leaked would be 1 MB
+    kill_clients(idle, range(400, 1000))
+    comes_to(idle, 0)
+    no_more_than(before, idle, memory=24 << 20)  # 40 kB a client; the sound of one that leaked would be 1 MB
     assert whole(idle.port, SHORT)[0] == 200
 
 
@@ -250,7 +247,7 @@ def test_sigterm_under_load_finishes_what_began_and_gives_up_on_who_does_not_rea
         waiting = pool.submit(whole, server.port, SHORT)
         comes_to(server, 2, 1)
         server.terminate()
-        until(lambda: refused(server), 5)
+        until(lambda: refused(server), 20)
         got += running.rest()  # raises where it breaks off
         assert len(got) > 10 * 48_000
         assert waiting.result(30)[0] == 200

@@ -29,12 +29,12 @@ def sound_server(server: ServerProcess) -> Iterator[ServerProcess]:
     """The server; after all tests it speaks as before and has not grown by more than 64 MB."""
     status, _, expected = whole(server.port, SPEECH)
     assert status == 200 and whole(server.port, form(sound("WAV")))[0] == 200
-    before = server.taken()
+    before, said = server.taken(), len(server.said())
     yield server
     assert whole(server.port, SPEECH)[2] == expected
     grown = server.taken().memory - before.memory
     assert grown < 64e6, f"the server grew by {grown / 1e6:.0f} MB"
-    assert "Traceback" not in server.said()
+    assert "Traceback" not in server.said()[said:]
 
 
 # -- recordings ---------------------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ def test_a_recording_that_is_none_is_refused(sound_server, kind):
     started = time.monotonic()
     status, _, body = whole(sound_server.port, form(RECORDINGS[kind]()))
     check_refused(status, body)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 20
 
 
 def test_a_recording_is_taken_whatever_its_name_says(sound_server):
@@ -228,7 +228,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("kind", BROKEN)
 def test_what_is_no_request_is_refused_or_hung_up_on(sound_server, kind):
-    with Stream(sound_server.port, BROKEN[kind], patience=10.0) as stream:
+    with Stream(sound_server.port, BROKEN[kind], patience=20.0) as stream:
         status = stream.head()
         assert status == 0 or 400 <= status < 500
         assert not status or b"root:" not in stream.body()
@@ -243,7 +243,7 @@ def test_clients_that_hang_up_in_the_middle_of_a_request_leave_nothing(sound_ser
         with Stream(sound_server.port, data[: int(share * len(data))]) as stream:
             if number % 2:
                 stream.reset()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while (now := sound_server.taken()).files > before.files or now.threads > before.threads:
         assert time.monotonic() < deadline, f"{before} became {now}"
         time.sleep(0.02)
