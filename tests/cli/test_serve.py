@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -48,6 +49,12 @@ def test_a_port_that_is_taken_is_told_before_anything_is_loaded(capsys):
         assert f"cannot listen at 127.0.0.1, port {port}" in refused(capsys, "--port", port, "--voice", "nobody")
 
 
+def test_without_the_extra_it_says_what_to_install(capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "aoede.serving.app", raising=False)
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    assert "the package fastapi, which is not installed: pip install 'aoede[serve]'" in refused(capsys)
+
+
 def test_it_says_where_it_listens_asks_for_the_token_and_ends_on_sigterm(voice_folder):
     command = [
         sys.executable,
@@ -74,9 +81,15 @@ def test_it_says_where_it_listens_asks_for_the_token_and_ends_on_sigterm(voice_f
             error.value.close()
             with urllib.request.urlopen(f"{found[1]}/health", timeout=60) as answer:
                 assert answer.status == 200
+            body = json.dumps({"model": "tiny", "input": "Hello harbour.", "stream_format": "sse"}).encode()
+            headers = {"Content-Type": "application/json", "Authorization": "Bearer s3cret"}
+            request = urllib.request.Request(f"{found[1]}/v1/audio/speech", body, headers)
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                assert b"speech.audio.done" in answer.read()
             run.send_signal(signal.SIGTERM)
             assert run.wait(60) == 0
             rest = run.stdout.read()
-            assert "s3cret" not in first + second + rest and "Traceback" not in rest
+            assert "tiny/bm_george: done, " in rest, "a line a speech"
+            assert not any(word in first + second + rest for word in ("s3cret", "harbour", "Traceback")), rest
         finally:
             run.kill()

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from importlib.metadata import version
 
+import torch
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
@@ -111,8 +112,6 @@ class _App:
             await run_in_threadpool(stack.close)
 
     def _open(self, name: str, voice: Voice) -> Scheduler:
-        import torch
-
         scheduler = Scheduler(
             voice,
             slots=self.settings.slots,
