@@ -106,6 +106,12 @@ def test_a_client_that_hangs_up_while_it_waits_leaves_the_queue(idle):
         comes_to(idle, 2, 0)
 
 
+def test_a_server_with_nothing_to_do_does_nothing(idle):
+    before = idle.taken().cpu_seconds
+    time.sleep(1)
+    assert idle.taken().cpu_seconds - before < 0.2
+
+
 # -- too many -----------------------------------------------------------------------------------------------------
 
 
@@ -137,7 +143,10 @@ def no_more_than(before: Taken, server: ServerProcess, memory: int) -> None:
 
     def holds() -> bool:
         now = server.taken()
-        return now.files <= before.files and now.threads <= before.threads and now.memory <= before.memory + memory
+        # A pool of threads may have one more or less, and the connection that was closed last may just be going.
+        return (
+            now.files <= before.files + 1 and now.threads <= before.threads + 2 and now.memory <= before.memory + memory
+        )
 
     until(holds, 30, grown)
 
