@@ -44,6 +44,24 @@ def server(
         yield running
 
 
+@pytest.fixture(scope="session")
+def page_server(
+    tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, two_stage_folder: Path
+) -> Iterator[ServerProcess]:
+    """For the page: a tiny voice, one that hears recordings and the bundled one; it asks for a token."""
+    import sys
+
+    from tests.serving.page_driver import TOKEN
+
+    folder = tmp_path_factory.mktemp("page")
+    (folder / "token").write_text(TOKEN)
+    command = [sys.executable, "-m", "tests.serving.serve_with_faults", "serve", "--host", HOST, "--port", "0"]
+    voices = [str(tiny_folder), str(two_stage_folder), "aoede-small"]
+    options = [*(f"--voice={voice}" for voice in voices), "--token-file", str(folder / "token")]
+    with ServerProcess(folder / "server.log", options, command=command, threads=1) as running:
+        yield running
+
+
 # Not longer than a module: while Playwright runs, no other event loop may begin in this thread.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:

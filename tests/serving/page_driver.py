@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+TOKEN = "open-sesame"
+"""What the server of these tests asks for."""
+
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 # A microphone that beeps, and no question whether it may be used; root has no sandbox.
 OPTIONS = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
@@ -45,7 +48,7 @@ class Page:
         self.origin = f"http://127.0.0.1:{port}"
         self.context = browser.new_context(**context)
         self.view = self.context.new_page()
-        self.view.set_default_timeout(20_000)
+        self.view.set_default_timeout(60_000)
         self.errors: list[str] = []
         self.asked: list[str] = []
         self.view.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -53,15 +56,26 @@ class Page:
         self.view.goto(self.origin)
 
     def ready(self) -> Page:
-        """Wait until a text may be spoken."""
+        """Give the token where it is asked for, and wait until a text may be spoken."""
+        self.until("!document.getElementById('token-row').hidden || !document.getElementById('speak').disabled")
+        if self.view.is_visible("#token-row"):
+            self.view.fill("#token", TOKEN)
+            self.view.keyboard.press("Enter")
         self.view.wait_for_selector("#speak:enabled")
+        return self
+
+    def choose(self, model: str) -> Page:
+        """Pick the first voice of a model."""
+        mine = f"(option) => option.parentNode.label === '{model}'"
+        place = self.value(f"[...document.getElementById('voice').options].findIndex({mine})")
+        self.view.select_option("#voice", index=place)
         return self
 
     def value(self, script: str, given: Any = None) -> Any:
         """What an expression of the page's own scripts gives."""
         return self.view.evaluate(script, given)
 
-    def until(self, script: str, seconds: float = 40.0) -> Any:
+    def until(self, script: str, seconds: float = 90.0) -> Any:
         """Wait until an expression holds (the page's policy forbids Playwright's own way, which needs eval)."""
         ends = time.monotonic() + seconds
         while not (value := self.view.evaluate(script)):
@@ -69,10 +83,8 @@ class Page:
             self.view.wait_for_timeout(20)
         return value
 
-    def say(self, text: str, voice: str | None = None) -> None:
+    def say(self, text: str) -> None:
         """Type a text and press Speak."""
-        if voice is not None:
-            self.view.select_option("#voice", label=voice)
         self.view.fill("#text", text)
         self.view.click("#speak")
 

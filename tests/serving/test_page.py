@@ -13,43 +13,39 @@ import pytest
 import soundfile
 from benchmarks.speech_load.server import ServerProcess
 
-from tests.generation.tiny_voice import write_two_stage_voice
-from tests.serving.loopback import whole
-from tests.serving.page_driver import Page
+from tests.serving.loopback import request_bytes, whole
+from tests.serving.page_driver import TOKEN, Page
 
 TEXT = "Hello there."
 ASKED = {"model": "aoede-small", "voice": "af_heart", "input": TEXT, "seed": 0, "speed": 1.0, "response_format": "pcm"}
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """The bundled voice, which speaks, and a tiny two-stage one, which hears recordings."""
-    folder = tmp_path_factory.mktemp("page")
-    two_stage = write_two_stage_voice(folder / "duo")
-    options = ["--voice", "aoede-small", "--voice", str(two_stage)]
-    with ServerProcess(folder / "server.log", options, threads=1) as running:
-        yield running
+def ask(server: ServerProcess, **changes: Any) -> tuple[int, bytes]:
+    """Status and body of a request without the page."""
+    data = request_bytes(json.dumps({**ASKED, **changes}).encode(), Authorization=f"Bearer {TOKEN}")
+    status, _, body = whole(server.port, data)
+    return status, body
 
 
 @pytest.fixture
-def page(browser: Any, served: ServerProcess) -> Iterator[Page]:
-    opened = Page(browser, served.port).ready()
+def page(browser: Any, page_server: ServerProcess) -> Iterator[Page]:
+    opened = Page(browser, page_server.port).ready().choose("aoede-small")
     yield opened
     opened.close()
 
 
 @pytest.fixture(scope="module")
-def expected(served: ServerProcess) -> np.ndarray:
+def expected(page_server: ServerProcess) -> np.ndarray:
     """What the server says when it is asked without the page: samples [T], 16 bit."""
-    status, _, body = whole(served.port, {**ASKED, "stream": False})
+    status, body = ask(page_server, stream=False)
     assert status == 200
     return np.frombuffer(body, "<i2")
 
 
 @pytest.fixture(scope="module")
-def frames(served: ServerProcess) -> list[list[int]]:
+def frames(page_server: ServerProcess) -> list[list[int]]:
     """The frames behind them."""
-    status, _, body = whole(served.port, {**ASKED, "stream_format": "sse", "include": ["frames"]})
+    status, body = ask(page_server, stream_format="sse", include=["frames"])
     assert status == 200
     events = [json.loads(line[6:]) for line in body.decode().splitlines() if line.startswith("data: ")]
     return [frame for event in events for frame in event.get("frames", [])]
@@ -201,10 +197,10 @@ def test_what_was_said_can_be_heard_again_kept_as_a_file_and_asked_for_anew(page
     assert page.view.locator("#history .said").all_inner_texts() == [TEXT]
 
 
-def test_errors_are_told_in_the_words_of_the_server_and_the_next_text_is_spoken(page):
+def test_errors_are_told_in_the_words_of_the_server_and_the_next_text_is_spoken(page, page_server):
     page.say("日本語")
     page.until("!document.getElementById('error').hidden")
-    status, _, body = whole(int(page.origin.rpartition(":")[2]), {**ASKED, "input": "日本語"})
+    status, body = ask(page_server, input="日本語")
     assert status == 400 and page.error == json.loads(body)["error"]["message"]
     page.say("   ")
     assert "no text" in page.error and page.value("document.activeElement.id") == "text"
@@ -217,7 +213,7 @@ def test_errors_are_told_in_the_words_of_the_server_and_the_next_text_is_spoken(
     assert page.error == "" and page.value("aoede.stage.take.end") == "done"
 
 
-def test_escape_stops_the_sound_and_frees_the_server(page, served):
+def test_escape_stops_the_sound_and_frees_the_server(page):
     page.say("This is a long sentence that will be stopped before it is over. " * 6)
     page.until("aoede.stage.player.position > 0.2")
     page.view.keyboard.press("Escape")
@@ -242,13 +238,12 @@ def test_a_dropped_recording_goes_along_with_its_text(page, tmp_path):
         and len(samples) == pytest.approx(18000, abs=30)
         and abs(samples).max() == pytest.approx(0.3, abs=0.02)
     )
-    page.say("Hello.", voice="af_heart")
+    page.say("Hello.")
     assert "needs its text" in page.error and page.value("document.activeElement.id") == "reference-text"
     page.view.fill("#reference-text", "Hello.")
-    page.say("Hello.", voice="af_heart")
+    page.say("Hello.")
     page.until("document.getElementById('error').textContent.includes('flat')")
-    duo = page.value("[...document.getElementById('voice').options].findIndex((o) => o.parentNode.label === 'duo')")
-    page.view.select_option("#voice", index=duo)
+    page.choose("duo")
     page.view.click("#speak")
     page.until("aoede.stage.take?.end === 'done'")
     assert page.error == "" and page.value("aoede.stage.take.asked.reference") is True

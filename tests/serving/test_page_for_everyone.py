@@ -7,44 +7,27 @@ from __future__ import annotations
 
 import http.client
 import re
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from benchmarks.speech_load.server import HOST, ServerProcess
 
 from aoede.serving.page import HEADERS, load_page
-from tests.serving.page_driver import Page
+from tests.serving.page_driver import TOKEN, Page
 from tests.serving.serve_with_faults import TORCH_IN_THE_MIDDLE
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
-TOKEN = "open-sesame"
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Iterator[ServerProcess]:
-    """A server that asks for a token, and in which some seeds run out of memory."""
-    folder = tmp_path_factory.mktemp("page")
-    (folder / "token").write_text(TOKEN)
-    command = [sys.executable, "-m", "tests.serving.serve_with_faults", "serve", "--host", HOST, "--port", "0"]
-    options = ["--voice", str(tiny_folder), "--token-file", str(folder / "token")]
-    with ServerProcess(folder / "server.log", options, command=command, threads=1) as running:
-        yield running
 
 
 @pytest.fixture
-def open_page(browser: Any, served: ServerProcess) -> Iterator[Any]:
+def open_page(browser: Any, page_server: ServerProcess) -> Iterator[Any]:
     """Opens pages, let in by the token; all are closed at the end."""
     opened: list[Page] = []
 
     def open_one(**context: Any) -> Page:
-        page = Page(browser, served.port, **context)
+        page = Page(browser, page_server.port, **context)
         opened.append(page)
-        page.until("!document.getElementById('token-row').hidden")
-        page.view.fill("#token", TOKEN)
-        page.view.keyboard.press("Enter")
         return page.ready()
 
     yield open_one
@@ -63,17 +46,17 @@ def answer(port: int, path: str, **headers: str) -> tuple[int, dict[str, str], b
         connection.close()
 
 
-def test_the_files_come_from_memory_under_their_policy_and_nothing_else_is_there(served):
+def test_the_files_come_from_memory_under_their_policy_and_nothing_else_is_there(page_server):
     page = load_page()
     for name, file in page.items():
-        status, headers, body = answer(served.port, "/" if name == "index.html" else f"/page/{name}")
+        status, headers, body = answer(page_server.port, "/" if name == "index.html" else f"/page/{name}")
         assert (status, body, headers["content-type"]) == (200, file.content, file.media_type)
         assert all(headers[key.lower()] == value for key, value in HEADERS.items())
     for path in ("/page/../page.py", "/page/%2e%2e/page.py", "/page/", "/page//etc/passwd", "/page/index.html"):
-        assert answer(served.port, path)[0] == 404, path
+        assert answer(page_server.port, path)[0] == 404, path
     tag = page["app.js"].tag
-    assert answer(served.port, "/page/app.js", If_None_Match=tag)[::2] == (304, b"")
-    assert answer(served.port, "/page/app.js", If_None_Match='"old"')[0] == 200
+    assert answer(page_server.port, "/page/app.js", If_None_Match=tag)[::2] == (304, b"")
+    assert answer(page_server.port, "/page/app.js", If_None_Match='"old"')[0] == 200
 
 
 def test_no_file_of_the_page_names_another_origin_or_holds_an_inline_script():
@@ -102,8 +85,8 @@ def test_the_browser_refuses_foreign_scripts_and_foreign_addresses(open_page):
     page.asked.clear()  # what was refused is listed too
 
 
-def test_a_token_is_asked_for_and_kept_for_the_tab(browser, served):
-    page = Page(browser, served.port)
+def test_a_token_is_asked_for_and_kept_for_the_tab(browser, page_server):
+    page = Page(browser, page_server.port)
     page.until("!document.getElementById('token-row').hidden")
     assert "token" in page.error and page.value("document.activeElement.id") == "token"
     page.view.fill("#token", "wrong")
@@ -126,7 +109,7 @@ def test_an_error_in_the_middle_is_told_and_what_came_is_kept(open_page):
     page.view.fill("#seed", str(TORCH_IN_THE_MIDDLE))
     page.say("Hi there. Hi again.")
     page.until("aoede.history.takes.length === 1")
-    assert "memory" in page.error
+    assert "memory" in page.error and "broke off after" in page.view.inner_text("#status")
     assert page.value("aoede.stage.take.end") == "failed" and page.value("aoede.stage.take.seconds") > 0.1
     assert "failed" in page.view.inner_text("#history .quiet")
     page.view.fill("#seed", "-1")

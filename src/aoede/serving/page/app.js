@@ -144,8 +144,10 @@ async function say() {
   } catch (error) {
     const stopped = error.name === "AbortError";
     take.finish(stopped ? "stopped" : "failed");
+    const after = `after ${take.seconds.toFixed(1)} s.`;
+    const broken = take.length ? `It broke off ${after}` : "It could not be said.";
     // Another speech may have begun meanwhile; then its words stand.
-    if (current === run || current === null) report(stopped ? `Stopped after ${take.seconds.toFixed(1)} s.` : "It could not be said.");
+    if (current === run || current === null) report(stopped ? `Stopped ${after}` : broken);
     if (!stopped) fail(error);
   }
   if (current === run) current = null;
