@@ -179,6 +179,8 @@ def main() -> int:
     args = parser.parse_args()
     if min([*args.clients, args.slots - 1, args.seconds]) <= 0:
         parser.error("--clients and --seconds take numbers above 0, --slots takes 2 or more")
+    if args.results and not args.results.parent.is_dir():
+        parser.error(f"--results {args.results}: there is no folder {args.results.parent}")
     options = [*(["--voice", args.voice] if args.voice else []), *args.options]
 
     command = f"python benchmarks/serving.py {shlex.join(sys.argv[1:])}".strip()
@@ -190,7 +192,10 @@ def main() -> int:
         servers: list[tuple[int, ServerProcess]] = []
         for slots in (args.slots, 1):
             log, given = Path(folder) / f"{slots}.log", ["--slots", str(slots), *options]
-            servers.append((slots, stack.enter_context(ServerProcess(log, given, threads=args.threads))))
+            try:
+                servers.append((slots, stack.enter_context(ServerProcess(log, given, threads=args.threads))))
+            except RuntimeError as error:
+                parser.error(str(error))
         first = ", ".join(f"{slots} slots {warm_up(server)}" for slots, server in servers)
         about = f"{processor()}; {versions}; the very first sound: {first}"
         print(about, *table, sep="\n", flush=True)
