@@ -107,6 +107,18 @@ def test_the_bundled_voice_gives_the_same_bits_alone_and_among_others(bundled):
     assert max(shared) > 1, "nobody shared a step"
 
 
+def test_models_whose_rows_would_feel_each_other_speak_in_turn(tiny, monkeypatch):
+    from aoede.generation.row_stage import RowStage
+
+    monkeypatch.setattr(RowStage, "of", classmethod(lambda cls, model: None))
+    voice = Voice(tiny.codec, tiny.model, tiny.tokenizer, tiny.settings)
+    requests = mixed(3)
+    with Scheduler(voice, slots=3) as scheduler:
+        found = together(scheduler, requests)
+        assert scheduler.stats().steps_by_rows == {}
+    assert all(np.array_equal(got, spoken(voice, asked)) for asked, got in zip(requests, found, strict=True))
+
+
 def test_frames_come_with_the_samples_and_say_where_they_stand(tiny):
     frames = []
     with Scheduler(tiny, slots=1) as scheduler:

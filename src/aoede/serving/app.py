@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from importlib.metadata import version
 
-import torch
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
@@ -116,7 +115,7 @@ class _App:
             voice,
             slots=self.settings.slots,
             queue=self.settings.queue,
-            threads=self.settings.threads or torch.get_num_threads(),
+            threads=self.settings.threads,
             job_timeout=self.settings.timeout_seconds,
             reader_timeout=self.settings.stall_seconds,
             observer=self.metrics.observer(name),

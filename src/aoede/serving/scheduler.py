@@ -103,7 +103,7 @@ class Scheduler:
         *,
         slots: int = 8,
         queue: int = 32,
-        threads: int = 1,
+        threads: int | None = None,
         decoders: int = 1,
         job_timeout: float | None = 600.0,
         reader_timeout: float | None = 60.0,
@@ -116,7 +116,9 @@ class Scheduler:
             voice: flat or two-stage; others may go on using it.
             slots: jobs at a time.
             queue: jobs that may wait for a slot.
-            threads: torch's threads for one operation, in the scheduler's threads. Torch has one such number for all
+            threads: torch's threads for one operation, in the scheduler's threads; None: a quarter of what torch would
+                take, 1 to 4. Model and codec are at work beside each other, and threads that wait for one another
+                lose more than they give where somebody else is at work, too. Torch has one such number for all
                 threads that begin later, so set it here and nowhere else.
             decoders: codecs at work at a time, beside the model.
             job_timeout: seconds a job may take from its slot on; None: no limit.
@@ -126,6 +128,7 @@ class Scheduler:
         Raises:
             ValueError: a number out of range.
         """
+        threads = max(1, min(4, torch.get_num_threads() // 4)) if threads is None else threads
         for name, number, least in (
             ("slots", slots, 1), ("queue", queue, 0), ("threads", threads, 1), ("decoders", decoders, 1),
         ):  # fmt: skip

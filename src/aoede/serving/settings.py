@@ -24,7 +24,7 @@ class ServerSettings:
     """Requests that wait for a slot, a voice; one more is refused with 429."""
 
     threads: int | None = None
-    """Threads of torch; None leaves them as they are."""
+    """Threads of torch for one operation; None is a quarter of what torch would take, 1 to 4."""
 
     max_characters: int = 4096
     """The longest `input`, in characters (and the longest `reference_text`)."""
