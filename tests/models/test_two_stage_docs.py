@@ -35,7 +35,7 @@ def test_its_settings_and_arguments_exist():
     assert len(settings) == 12 and all(hasattr(TwoStageConfig, name) for name in settings)
     arguments = inspect.signature(TwoStageModel.generate).parameters
     names = [name for name in first_column("## Generating") if name != "depth_..."]
-    assert len(names) == 13 and all(name in arguments for name in names)
+    assert len(names) == 14 and all(name in arguments for name in names)
 
 
 def test_its_weights_are_those_of_a_model(two_stage):

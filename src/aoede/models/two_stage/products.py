@@ -143,8 +143,11 @@ def of_modules(
         return ModuleProduct(modules, None if gain is None else gain * scale)
 
     def make() -> Product:
-        weight = torch.cat(weights)
-        weight = weight if gain is None else weight * (gain * scale)
+        # Joined and multiplied in a copy; a single weight on a CPU is copied by whatever lays it out.
+        is_copied = len(weights) > 1 or gain is not None or weights[0].device.type != "cpu"
+        weight = torch.cat(weights) if is_copied else weights[0]
+        if gain is not None:
+            weight *= gain * scale
         return of_weight(weight, torch.cat(biases) if biases else None, rows, packs=packs)
 
     read = [*weights, *biases] if gain is None else [*weights, *biases, gain]
