@@ -7,6 +7,7 @@ import pytest
 import soundfile
 import torch
 
+from aoede.evaluation.quality import CommandMeasure
 from aoede.evaluation.speech import SpeechEvaluationConfig, evaluate_speech
 from aoede.evaluation.systems import FolderSystem, VoiceSystem
 from aoede.evaluation.texts import Passage
@@ -107,6 +108,17 @@ def test_without_evaluators_the_report_says_what_is_missing(clips, codec, make_v
     assert report.figures("recording")["word errors"] is None
     assert report.settings["recogniser"] == "none: words were not measured"
     assert [name for name, _ in report.unavailable] == ["word and character errors", "speaker similarity"]
+
+
+def test_a_measure_that_never_answers_is_told_at_the_top(clips, codec, make_voice, tmp_path):
+    measures = [CommandMeasure("opinion", "sh -c 'echo no model >&2; exit 2' {audio}")]
+    report = run(clips, codec, tmp_path, make_voice(), measures=measures, config={"limit": 1})
+    assert report.missing[-1] == ("opinion", "of no clip; exit code 2: no model")
+    assert "<b>opinion</b>: of no clip; exit code 2: no model" in report.save(worst=0).read_text()
+    size = CommandMeasure("size", "sh -c 'wc -c < \"$0\"' {audio}")
+    told = run(clips, codec, tmp_path, make_voice(), measures=[size], config={"limit": 1})
+    # 1 s of 16 bit samples at 24 kHz and a header of 44 bytes.
+    assert told.figures("voice")["size"].value == 48044 and "size" not in dict(told.missing)
 
 
 def test_what_cannot_be_read_or_spoken_is_listed_and_the_rest_is_measured(clips, codec, make_voice, tmp_path):

@@ -6,9 +6,12 @@ without a shell: a text or a path is one argument, whatever characters it has.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -132,18 +135,26 @@ class AudioCommand:
         pattern = re.compile("|".join(re.escape(place) for place in values) or "(?!)")
         line = [pattern.sub(lambda match: values[match.group()], word) for word in self.words]
         try:
-            done = subprocess.run(
-                line, capture_output=True, encoding="utf-8", errors="replace", timeout=self.timeout, check=False,
-                stdin=subprocess.DEVNULL,
+            # A group of its own: a program that hangs ends with all that it started, which would hold the pipes.
+            process = subprocess.Popen(
+                line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+                errors="replace", start_new_session=True,
             )  # fmt: skip
-        except subprocess.TimeoutExpired as error:
-            raise CommandFailed(f"no answer within {self.timeout:g} s") from error
         except OSError as error:
             raise CommandFailed(f"it could not be started: {error}") from error
-        if done.returncode:
-            said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-            raise CommandFailed(f"exit code {done.returncode}{': ' + said[-1] if said else ''}")
-        return done.stdout
+        with process:
+            try:
+                printed, complained = process.communicate(timeout=self.timeout)
+            except BaseException as error:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise CommandFailed(f"no answer within {self.timeout:g} s") from error
+                raise
+        if process.returncode:
+            said = (complained.strip() or printed.strip()).splitlines()
+            raise CommandFailed(f"exit code {process.returncode}{': ' + said[-1] if said else ''}")
+        return printed
 
 
 def last_number(printed: str) -> float:

@@ -48,7 +48,7 @@ def render(report: CodecReport, worst: int = 12) -> str:
         f"{escape(report.settings.get('clips', ''))}, compared at {report.rate / 1000:g} kHz. In brackets and as "
         "whiskers: 95 % intervals, bootstrap over clips.",
         [_card(report, index, sheet) for index, sheet in enumerate(report.sheets)],
-        missing(report.unavailable),
+        missing(report.missing),
         [
             ("figures", "Figures", figures(report, f"In time: {lags}.") + differences(report)),
             ("rate", "Quality and bit rate", _charts(report)),

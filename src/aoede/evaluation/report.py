@@ -133,6 +133,17 @@ class Report:
 
         return sorted(by_clip, key=key)[:count]
 
+    @cached_property
+    def missing(self) -> tuple[tuple[str, str], ...]:
+        """(measure, why) of all that has no figure: evaluators that were not there, and those that never answered."""
+        told = list(self.unavailable)
+        for figure in self.extra:
+            if not any(self.compute(figure, system) for system in self.systems):
+                reasons = (why for u in self.utterances for why in u.unmeasured if why.startswith(f"{figure.name}: "))
+                first = next(reasons, f"{figure.name}: it compares with an original, and there is none")
+                told.append((figure.name, f"of no clip; {first.removeprefix(figure.name + ': ')}"))
+        return tuple(told)
+
     def stranger_similarity(self) -> float | None:
         """What recordings get against other speakers: the floor of speaker similarity."""
         found = [u.stranger_similarity for u in self.of("recording") if u.stranger_similarity is not None]
@@ -188,7 +199,7 @@ class Report:
             if fewer:
                 said = ", ".join(f"{n} of {len(self.of(label))} clips of {label}" for label, n in fewer.items())
                 lines.append(f"- {figure.name} was found in {said}")
-        lines += [f"- not measured: {name}: {why}" for name, why in (*self.unavailable, *self.failures)]
+        lines += [f"- not measured: {name}: {why}" for name, why in (*self.missing, *self.failures)]
         lines += [f"- {figure.name}: {figure.meaning}" for figure in self.shown()]
         lines.append("- in brackets: 95 % interval, bootstrap over clips; differences are paired, clip by clip")
         return lines
@@ -213,7 +224,7 @@ class Report:
                 for system in self.systems
             },
             "speaker similarity of strangers": self.stranger_similarity(),
-            "not available": [{"name": name, "why": why} for name, why in self.unavailable],
+            "not available": [{"name": name, "why": why} for name, why in self.missing],
             "hardest first": self.worst_clips(len(self.utterances)),
             "failures": [{"id": name, "why": why} for name, why in self.failures],
             "utterances": [plain_utterance(u) for u in self.utterances],

@@ -51,7 +51,7 @@ def render(report: SpeechReport, worst: int = 12) -> str:
         f"{texts} texts spoken by {len(report.labels)} system{'s' * (len(report.labels) > 1)}{what}. In brackets and "
         "as whiskers: 95 % intervals, bootstrap over texts.",
         [_card(report, index) for index in range(len(report.labels))],
-        missing(report.unavailable, notes),
+        missing(report.missing, notes),
         [
             ("figures", "Figures", figures(report) + differences(report)),
             ("texts", "Text by text", _charts(report)),
