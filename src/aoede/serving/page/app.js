@@ -124,8 +124,8 @@ async function say() {
     return fail(error);
   }
   const recording = request.reference_text === undefined ? null : reference.blob;
-  const details = { text: request.input, voice: voice.name, seed: request.seed, speed: request.speed, temperature: request.temperature };
-  const take = new Take({ ...details, index: voices.indexOf(voice), reference: recording !== null }, voice.frame);
+  const details = { text: request.input, voice: voice.name, id: voice.id, model: voice.model, seed: request.seed, speed: request.speed, temperature: request.temperature };
+  const take = new Take({ ...details, reference: recording !== null }, voice.frame);
   const run = (current = { take, abort: new AbortController() });
   stage.show(take, { play: true });
   report(`${voice.name} is thinking of it …`);
@@ -190,9 +190,10 @@ function replay(take) {
 }
 
 function reuse(take) {
-  const { text, seed, speed, temperature, index } = take.asked;
+  const { text, seed, speed, temperature, id, model } = take.asked;
   find("text").value = text;
-  find("voice").value = index;
+  const index = voices.findIndex((voice) => voice.id === id && voice.model === model);
+  if (index >= 0) find("voice").value = index; // a server that began anew may have other voices
   find("seed").value = seed;
   find("speed").value = speed ?? 1;
   find("temperature").value = temperature ?? "";

@@ -88,13 +88,14 @@ export class Stage {
     legend.replaceChildren();
     const names = levelNames(frame);
     const letter = (level) => Object.assign(document.createElement("b"), { textContent: names[level], className: `level-${level}` });
-    const order = frame.levels.flatMap((level) => [letter(level), " "]);
+    const numSlots = frame.levels.length;
+    const order = numSlots <= 16 ? [", written in the order ", ...frame.levels.flatMap((level) => [letter(level), " "])] : [" "];
     const words = names.length === 3 ? ["coarse", "middle", "fine"] : [];
     const kinds = words.flatMap((word, level) => [level ? ", " : "", letter(level), ` ${word}`]);
     legend.append(
-      `A frame is ${Math.round(1000 * frame.seconds)} ms of sound and ${frame.levels.length} codes, written in the order `,
-      ...(frame.levels.length <= 16 ? order : [`of ${names.length} levels `]),
-      ...(kinds.length ? ["(", ...kinds, "). "] : [". "]),
+      `A frame is ${Math.round(1000 * frame.seconds)} ms of sound and ${numSlots} codes of ${names.length} levels`,
+      ...order,
+      ...(kinds.length ? ["(", ...kinds, "). "] : ["(level 1 on top). "]),
       "The stronger the colour, the higher the code’s number.",
     );
   }

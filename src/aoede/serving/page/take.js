@@ -16,7 +16,7 @@ let count = 0;
 
 export class Take {
   /**
-   * @param {object} asked {text, voice, model, seed, speed, temperature, reference}: what was asked for.
+   * @param {object} asked {text, voice, id, model, seed, speed, temperature, reference}: what was asked for.
    * @param {object} frame the voice's {seconds, levels, codebook_sizes}.
    */
   constructor(asked, frame) {
