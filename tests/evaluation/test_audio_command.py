@@ -6,11 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from aoede.evaluation.audio_command import AudioCommand, CommandFailed, CommandRecogniser, CommandSimilarity
 from aoede.evaluation.listening import EvaluatorFailed, Listener
 from aoede.evaluation.systems import CommandSystem, FolderSystem, VoiceSystem, open_systems
 from aoede.evaluation.texts import Passage
+from aoede.generation import Voice
+from aoede.generation.voice_prompt import VoicePrompt
 from tests.evaluation.conftest import RATE, spoken
 from tests.generation.tiny_voice import write_two_stage_voice, write_voice
 
@@ -165,6 +168,20 @@ def test_the_bundled_voice_needs_no_folder():
     alone, named = (open_systems(names)[0] for names in ([], ["base=bundled"]))
     assert (alone.label, named.label) == ("voice", "base")
     assert alone.source == named.source and alone.source.startswith("aoede-small (flat, ")
+
+
+def test_a_voice_prompt_is_given_to_the_voice_that_it_is_for(tmp_path):
+    duo = write_two_stage_voice(tmp_path / "duo", {"max_seconds": 0.4})
+    model = Voice.from_pretrained(duo).model
+    file = VoicePrompt.of(model, name="p", prefix_embeds=torch.randn(3, 32)).save(tmp_path / "a.safetensors")
+    plain, prompted = open_systems([f"plain={duo}", f"prompted={duo}"], prompts={"prompted": str(file)})
+    assert plain.voice.voice_prompt is None and prompted.voice.voice_prompt.name == "p"
+    assert plain.speakers and prompted.speakers == ()  # it speaks as the one it was tuned on
+    assert prompted.source.endswith("voice prompt a.safetensors")
+    said = [system.say(Passage(id="1", text="low"), None, None, 0).samples for system in (plain, prompted)]
+    assert not np.array_equal(*said)
+    (all_of_them,) = open_systems([duo], prompts=str(file))
+    assert all_of_them.voice.voice_prompt is not None
 
 
 def test_an_empty_folder_is_no_system(tmp_path):
