@@ -96,7 +96,7 @@ export class Stage {
       `A frame is ${Math.round(1000 * frame.seconds)} ms of sound and ${numSlots} codes of ${names.length} levels`,
       ...order,
       ...(kinds.length ? ["(", ...kinds, "). "] : ["(level 1 on top). "]),
-      "The stronger the colour, the higher the code’s number.",
+      "The stronger the colour, the higher the code.",
     );
   }
 
