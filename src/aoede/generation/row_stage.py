@@ -63,7 +63,7 @@ class RowStage:
         self._layers = [_Layer(layer) for layer in list(backbone.layers)[: config.num_hidden_layers]]
         self._heads: dict[int, PackedProduct] = {}
         self._versions = _versions(model)
-        self._cos = self._sin = torch.zeros(0, 1, self.width)
+        self._angles = torch.zeros(2, 0, 1, self.width)
         self._nothing = torch.zeros(1, 1, 1)
 
     @classmethod
@@ -87,6 +87,7 @@ class RowStage:
         return (
             str(config._attn_implementation) in ("sdpa", "eager")
             and str(getattr(backbone.rotary_emb, "rope_type", "default")) in _TABLE_ROPES
+            and 2 * backbone.rotary_emb.inv_freq.numel() == backbone.layers[0].self_attn.head_dim
             and str(config.hidden_act) == "silu"
             and all(kind == "full_attention" for kind in getattr(config, "layer_types", None) or [])
             and all(type(module) is nn.Linear and PackedProduct.takes(module.weight) for module in linear)
@@ -118,19 +119,21 @@ class RowStage:
         for memory, count in rows:
             assert count == 1 or memory.length == 0, "a row reads its prompt at once, then id by id"
             memory.reserve(memory.length + count)
-        if (most := int(positions.max())) >= len(self._cos):
-            self._angles(max(2 * most, 1024))
-        cos, sin = self._cos[positions], self._sin[positions]
+        tables = self._angles
+        if (most := int(positions.max())) >= tables.shape[1]:
+            tables = self._angles = self._tables(max(2 * most, 1024))  # at once: sessions of other threads read them
+        cos, sin = tables[:, positions]
         states: Tensor = self.backbone.embed_tokens(ids)
         for number, layer in enumerate(self._layers):
             states = self._layer(layer, number, states, cos, sin, rows)
         if len(ids) > len(rows):
             ends = torch.tensor([count for _, count in rows]).cumsum(0) - 1
             states = states[ends]
+        norm = self.backbone.norm
+        states = F.rms_norm(states, norm.weight.shape, norm.weight, norm.variance_epsilon)
         for memory, count in rows:
             memory.length += count
-        norm = self.backbone.norm
-        return F.rms_norm(states, norm.weight.shape, norm.weight, norm.variance_epsilon)
+        return states
 
     def logits(self, hidden: Tensor, route: int) -> tuple[Tensor, Tensor]:
         """As `CodecCausalLM.routed_logits`."""
@@ -191,11 +194,11 @@ class RowStage:
         gate, up = layer.widen(F.rms_norm(states, layer.second.shape, layer.second, layer.epsilon)).chunk(2, -1)
         return states + layer.narrow(F.silu(gate) * up)
 
-    def _angles(self, count: int) -> None:
-        """Tables [count, 1, width]; the sign of the half that is crossed is in the sines."""
+    def _tables(self, count: int) -> Tensor:
+        """Cosines and sines [2, count, 1, width]; the sign of the half that is crossed is in the sines."""
         cos, sin = self.backbone.rotary_emb(torch.zeros(1), torch.arange(count)[None])
         sin = torch.cat([-sin[0, :, : self.width // 2], sin[0, :, self.width // 2 :]], -1)
-        self._cos, self._sin = cos[0, :, None], sin[:, None]
+        return torch.stack([cos[0], sin])[:, :, None]
 
     @torch.inference_mode()
     def _is_exact(self) -> bool:
