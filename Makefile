@@ -11,9 +11,11 @@
 VENV ?= .venv
 JOBS ?= 2
 OUT ?= speech.wav
+PORT ?= 8000
 
 BIN := $(VENV)/bin
 SPEAK_READY := $(VENV)/.ready-speak
+SERVE_READY := $(VENV)/.ready-serve
 TEST_READY := $(VENV)/.ready-test
 LINT_READY := $(VENV)/.ready-lint
 LOCK := pyproject.toml constraints.txt
@@ -32,10 +34,11 @@ MAKEOVERRIDES :=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help speak text-given test test-slow lint style types format bench lock clean
+.PHONY: help speak serve text-given test test-slow lint style types format bench lock clean
 
 help:
 	@echo 'make speak TEXT="Hello." [OUT=speech.wav] [VOICE=folder] [SPEAKER=name] [SEED=0]   speak a sentence'
+	@echo 'make serve [PORT=8000] [VOICE=folder]  the web page, and the voice over HTTP'
 	@echo 'make test [PYTEST="-k name"]     run the tests          make lint     check style and types'
 	@echo 'make test-slow                   run the slow tests     make format   rewrite the style'
 	@echo 'make bench                       run the benchmarks     make clean    remove what was built'
@@ -44,6 +47,9 @@ help:
 speak: text-given $(SPEAK_READY)
 	@$(BIN)/aoede speak --output "$$AOEDE_OUT" $${AOEDE_VOICE:+--voice "$$AOEDE_VOICE"} \
 	  $${AOEDE_SPEAKER:+--speaker "$$AOEDE_SPEAKER"} $${AOEDE_SEED:+--seed "$$AOEDE_SEED"} -- "$$AOEDE_TEXT"
+
+serve: $(SERVE_READY)
+	@exec $(BIN)/aoede serve --port "$(PORT)" $${AOEDE_VOICE:+--voice "$$AOEDE_VOICE"}
 
 # Asked before anything is installed.
 text-given:
@@ -91,6 +97,10 @@ $(BIN)/python:
 
 $(SPEAK_READY): $(LOCK) | $(BIN)/python
 	@$(INSTALL) --editable .
+	@touch $@
+
+$(SERVE_READY): $(LOCK) $(SPEAK_READY)
+	@$(INSTALL) --editable '.[serve]'
 	@touch $@
 
 $(TEST_READY): $(LOCK) $(SPEAK_READY)

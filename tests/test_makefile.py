@@ -38,7 +38,7 @@ def make(tmp_path):
     program = venv / "bin" / "aoede"
     program.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
     program.chmod(0o755)
-    for stamp in (".ready-speak", ".ready-test", ".ready-lint"):
+    for stamp in (".ready-speak", ".ready-serve", ".ready-test", ".ready-lint"):
         (venv / stamp).touch()
 
     def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -72,6 +72,12 @@ def test_voice_speaker_seed_and_output_are_passed_on(make):
     done = make("speak", "TEXT=Hi.", "OUT=a b's.flac", "VOICE=my $voice", "SPEAKER=bf_emma", "SEED=3")
     expected = ["--output", "a b's.flac", "--voice", "my $voice", "--speaker", "bf_emma", "--seed", "3"]
     assert json.loads(done.stdout) == ["speak", *expected, "--", "Hi."]
+
+
+def test_serving_takes_a_port_and_a_voice(make):
+    assert json.loads(make("serve").stdout) == ["serve", "--port", "8000"]
+    done = make("serve", "PORT=8123", "VOICE=my voice")
+    assert json.loads(done.stdout) == ["serve", "--port", "8123", "--voice", "my voice"]
 
 
 def test_no_text_is_refused_with_an_example_before_anything_is_installed(make, tmp_path):
