@@ -73,7 +73,7 @@ def _bits(weight: Tensor) -> Tensor:
     """
     flat = weight.detach().reshape(-1)
     width = weight.shape[-1] * flat.element_size() if weight.ndim else flat.element_size()
-    begin = flat.storage_offset() * flat.element_size()
+    begin = int(flat.storage_offset()) * flat.element_size()
     kind = next(k for k in (torch.int64, torch.int32, torch.int16, torch.uint8) if (width | begin) % k.itemsize == 0)
     rows = flat.view(kind).view(-1, width // kind.itemsize)
     return sum(_by_place(rows.sum(dim, dtype=torch.int64)) for dim in (0, 1))  # type: ignore[return-value]

@@ -76,7 +76,10 @@ class BlockProduct(Product):
         self.blocks = torch.get_num_threads() if outer % torch.get_num_threads() == 0 else 1
         self.weight = turned.view(inner, self.blocks, outer // self.blocks).transpose(0, 1)
         if copies:
-            self.weight = self.weight.contiguous()
+            laid = torch.empty(self.weight.shape, dtype=turned.dtype)
+            for block, columns in zip(laid, self.weight, strict=True):  # torch turns two dimensions fast, three slowly
+                block.copy_(columns)
+            self.weight = laid
         self.inner, self.outer, self.bias = inner, outer, bias
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -212,8 +212,8 @@ class LlamaStage(Stage):
         for number in range(len(self.products)):
 
             def remember(new: Tensor, buffer: Tensor = self.buffers[number]) -> tuple[Tensor, Tensor]:
-                keys, values = buffer.index_copy_(2, index, new).split(self.groups, 1)
-                return keys, values
+                held = buffer.index_copy_(2, index, new)
+                return held[:, : self.groups], held[:, self.groups :]
 
             states = self._layer(number, states, count, cos, sin, remember, seen)
         return (self._unit(states) * self.gain).view(self.rows, count, -1)
