@@ -200,7 +200,7 @@ def test_voices_and_limits_are_listed(app):
     flat, *_, two_stage = listed["voices"]
     assert (flat["can_clone"], two_stage["can_clone"]) == (False, True)
     assert (flat["has_pace"], two_stage["has_pace"]) == (True, False)
-    assert flat["frame"] == {"seconds": 0.032, "levels": [0, 1, 2, 2, 1, 2, 2], "codebook_sizes": [64, 64, 64]}
+    assert flat["frame"] == {"seconds": 0.128, "levels": [0, 1, 2, 2, 1, 2, 2], "codebook_sizes": [64, 64, 64]}
     assert listed["limits"] == {"characters": 300, "reference_seconds": 2.0, "upload_bytes": 200_000}
 
 
