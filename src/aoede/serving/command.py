@@ -11,8 +11,13 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from aoede.serving.settings import ServerSettings, read_token
+
+if TYPE_CHECKING:
+    from aoede.generation import Voice
 
 _OPTIONS = {
     "slots": "slots",
@@ -47,6 +52,7 @@ def serve(args: argparse.Namespace) -> None:
             voice = Voice.from_pretrained(source, device=args.device)
             if voice.name in voices:
                 raise ValueError(f"two voices are called {voice.name!r}: change the name in one's voice.json")
+            _warm(voice)
             voices[voice.name] = voice
         server = Server(create_app(voices, settings), settings)
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
@@ -54,6 +60,12 @@ def serve(args: argparse.Namespace) -> None:
         for line in announcement(url, args.host, {name: voice.speakers for name, voice in voices.items()}, settings):
             print(line, flush=True)
         server.run(sockets=[listener])
+
+
+def _warm(voice: Voice) -> None:
+    """Say something that nobody hears: the first words pay for dictionaries and for weights that are laid out."""
+    with suppress(ValueError):  # a voice that does not read digits; its first listener then waits a little longer
+        voice.speak("1, 2.")
 
 
 def read_settings(args: argparse.Namespace) -> ServerSettings:
