@@ -94,7 +94,7 @@ def test_a_token_is_asked_for_and_kept_for_the_tab(browser, page_server):
     page.until("document.getElementById('error').textContent.includes('not this server')")
     page.view.fill("#token", TOKEN)
     page.view.keyboard.press("Enter")
-    page.ready()
+    page.view.wait_for_selector("#speak:enabled")  # not ready(): the row is there until the server has answered
     assert page.error == "" and page.view.is_hidden("#token-row")
     page.view.reload()
     page.ready()
