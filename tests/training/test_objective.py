@@ -26,7 +26,7 @@ def test_weights_of_another_model_are_refused():
         state.load(make(False, frozen=True).save())
     wrong = state.save()
     wrong["model"]["0.weight"] = torch.zeros(4, 4)
-    with pytest.raises(ValueError, match="does not fit the recipe's model .*0.weight"):
+    with pytest.raises(ValueError, match=r"does not fit the recipe's model .*0\.weight"):
         state.load(wrong)
 
 
