@@ -59,6 +59,7 @@ def test_a_whole_generation_under_the_masks_is_legal(serve):
         for slot, token in enumerate(drawn):
             slots.write(slot, len(ids[slot]), [token])
             ids[slot].append(token)
+    assert [len(row) for row in ids] == [29, 30]
     for row in ids:
         grammar.router.advance(torch.tensor([row]))  # strict: an illegal id raises
 

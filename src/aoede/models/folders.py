@@ -13,6 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def put_in_place(temporary: Path, folder: Path, aside: Path) -> None:
+    """Give a complete folder its name; one that had it stands aside under another name until then, and goes."""
+    if folder.exists():
+        os.rename(folder, aside)
+        os.rename(temporary, folder)
+        shutil.rmtree(aside)
+    else:
+        os.rename(temporary, folder)
+
+
 @contextmanager
 def replacing_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """A new, empty folder beside `folder`; when the block ends well it becomes `folder`, and an older one goes;
@@ -23,12 +33,6 @@ def replacing_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
     temporary.mkdir(parents=True)
     try:
         yield temporary
-        if folder.exists():
-            replaced = folder.with_name(f".{folder.name}.old.{os.getpid()}")
-            os.rename(folder, replaced)
-            os.rename(temporary, folder)
-            shutil.rmtree(replaced)
-        else:
-            os.rename(temporary, folder)
+        put_in_place(temporary, folder, folder.with_name(f".{folder.name}.old.{os.getpid()}"))
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

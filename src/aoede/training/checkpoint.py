@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from aoede.models import folders
+
 _NAME = re.compile(r"step-(\d{8,})")
 TEMPORARY = ".incomplete-"
 """How the name of an unfinished folder begins."""
@@ -55,13 +57,7 @@ def write_parts(
 
 def put_in_place(temporary: Path, final: Path) -> None:
     """Give a complete folder its name; one that had it goes."""
-    if final.exists():
-        replaced = final.with_name(f"{TEMPORARY}replaced-{final.name}-{os.getpid()}")
-        os.rename(final, replaced)
-        os.rename(temporary, final)
-        shutil.rmtree(replaced)
-    else:
-        os.rename(temporary, final)
+    folders.put_in_place(temporary, final, final.with_name(f"{TEMPORARY}replaced-{final.name}-{os.getpid()}"))
 
 
 def list_checkpoints(root: str | Path) -> list[Path]:
