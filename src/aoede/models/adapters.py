@@ -20,8 +20,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from aoede.folders import replacing_folder
 from aoede.models.causal_lm import CodecCausalLM
-from aoede.models.folders import replacing_folder
 from aoede.tokens.vocabulary import CodecVocabulary
 
 FILE_NAME = "adapter.json"

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from aoede.models import folders
+from aoede import folders
 
 _NAME = re.compile(r"step-(\d{8,})")
 TEMPORARY = ".incomplete-"

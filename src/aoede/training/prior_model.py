@@ -14,10 +14,10 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from aoede.data.mixture import MixturePlan
+from aoede.folders import replacing_folder
 from aoede.models import CodecCausalLM, CodecLMConfig, extend
 from aoede.models.adapters import merge_adapter, save_adapter
 from aoede.models.export import model_card
-from aoede.models.folders import replacing_folder
 from aoede.models.speaking_tokenizer import speaking_tokenizer
 from aoede.training.model_folder import whole_model
 from aoede.training.scratch import ScratchConfig, from_scratch

@@ -14,8 +14,8 @@ from transformers import PreTrainedModel
 
 from aoede.codec import Snac
 from aoede.data.text import TextFrontEnd
+from aoede.folders import replacing_folder
 from aoede.generation import Sampling, VoiceSettings
-from aoede.models.folders import replacing_folder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from aoede.folders import replacing_folder
 from aoede.models.adapters import FILE_NAME, UNSUPPORTED, LowRankConfig, quiet_peft
-from aoede.models.folders import replacing_folder
 from aoede.models.two_stage.model import TwoStageModel
 
 FORMAT = 1

@@ -1,7 +1,7 @@
 """Folders that appear only when they are complete.
 
 Owns the temporary name that a folder is written under, and how it takes the place of an older one. Knows nothing of
-what stands in a folder.
+what stands in a folder. Lies below all rooms, and loads nothing but the standard library.
 """
 
 from __future__ import annotations

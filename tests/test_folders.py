@@ -1,6 +1,6 @@
 import pytest
 
-from aoede.models.folders import replacing_folder
+from aoede.folders import replacing_folder
 
 
 def test_a_complete_folder_takes_the_place_of_an_older_one(tmp_path):
