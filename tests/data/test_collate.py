@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aoede.data.codes import CodedClip
-from aoede.data.collate import LeftOut, TokenBatches, collate, speech_examples
+from aoede.data.collate import LeftOut, TokenBatches, collate, speech_examples, textless
 from aoede.tokens import CodecVocabulary, FrameLayout
 
 VOCABULARY = CodecVocabulary.extend(10, FrameLayout("CMM"), (4, 4))  # open 10, close 11, C 12..15, M 16..19
@@ -59,6 +59,16 @@ def test_a_speaker_can_be_taken_out_of_a_prompt_but_nothing_else_goes_with_it():
     assert example.without(7) is example
     (only,) = speech_examples([(clip("x", [0], [1, 2]), "a")], tokenize, VOCABULARY, LeftOut())
     assert only.without(0) is only
+
+
+def test_a_text_can_be_taken_out_of_a_prompt_and_its_speakers_stay():
+    (example,) = speech_examples([(clip("x", [0], [1, 2]), "bab")], tokenize, VOCABULARY, LeftOut())
+    assert example.ids.tolist() == [1, 0, 1, 10, 12, 17, 18, 11]
+    found = example.without_text({0}, pad_id=9)
+    assert (found.ids.tolist(), found.num_text, found.text_stride) == ([0, 10, 12, 17, 18, 11], 1, 3.0)
+    nobody = example.without_text({5}, pad_id=9)
+    assert (nobody.ids.tolist(), nobody.num_text) == ([9, 10, 12, 17, 18, 11], 1)
+    assert textless([7, 5, 8, 6], {5, 6}, 9) == [5, 6]
 
 
 def test_what_is_not_used_is_named_with_its_reason():

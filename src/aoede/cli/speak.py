@@ -22,6 +22,9 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument("--temperature", type=float, metavar="T", help="0 is greedy (the voice's own)")
     parser.add_argument("--top-p", type=float, metavar="P", help="keep the likeliest ids up to this sum")
     parser.add_argument("--top-k", type=int, metavar="K", help="keep the K likeliest ids")
+    parser.add_argument(
+        "--guidance", type=float, metavar="G", help="how much the text counts; 1 is fastest (the voice's own)"
+    )
     parser.add_argument("--speed", type=float, default=1.0, metavar="X", help="0.5 to 2; above 1 is faster (1)")
     parser.add_argument("--plot", metavar="PNG", help="draw waveform and mel spectrogram")
     parser.add_argument("--play", action="store_true", help="play it with ffplay, paplay, aplay or afplay")

@@ -7,7 +7,7 @@ resumed run sees what an uninterrupted one sees.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -54,6 +54,17 @@ class SpeechExample:
             return self
         ids = np.concatenate([kept, self.ids[self.num_text :]])
         return SpeechExample(id=self.id, speaker=self.speaker, ids=ids, num_text=len(kept), seconds=self.seconds)
+
+    def without_text(self, speaker_ids: Collection[int], pad_id: int) -> SpeechExample:
+        """This example behind `textless` of its prompt."""
+        prompt = textless(self.ids[: self.num_text].tolist(), speaker_ids, pad_id)
+        ids = np.concatenate([np.asarray(prompt, dtype=self.ids.dtype), self.ids[self.num_text :]])
+        return SpeechExample(id=self.id, speaker=self.speaker, ids=ids, num_text=len(prompt), seconds=self.seconds)
+
+
+def textless(prompt: Sequence[int], speaker_ids: Collection[int], pad_id: int) -> list[int]:
+    """A prompt that says who speaks and nothing else: its speaker tokens, or `pad_id` where it has none."""
+    return [token for token in prompt if token in speaker_ids] or [pad_id]
 
 
 @dataclass

@@ -46,7 +46,7 @@ def speak(args: argparse.Namespace) -> Audio:
     from aoede.generation.speech import Voice
 
     voice = Voice.from_pretrained(args.voice, device=args.device, voice_prompt=args.voice_prompt)
-    how = {name: getattr(args, name) for name in ("seed", "temperature", "top_p", "top_k", "speed")}
+    how = {name: getattr(args, name) for name in ("seed", "temperature", "top_p", "top_k", "guidance", "speed")}
     if turns is not None:
         audio = voice.converse(turns, **how)
     else:

@@ -41,19 +41,22 @@ class Engine:
         if backend is not None:
             self._compiled = torch.compile(backbone_step, backend=backend, fullgraph=True)
 
-    def open(self, rows: int, sampling: Sampling | None = None, *, capacity: int | None = None) -> Session:
+    def open(
+        self, rows: int, sampling: Sampling | None = None, *, capacity: int | None = None, guided: bool = False
+    ) -> Session:
         """A session of up to so many rows, which may join and leave at any time.
 
         Args:
             rows: the most that are decoded together.
             sampling: for requests that bring none.
             capacity: ids a row to make room for at once; None makes room as rows join.
+            guided: make room for guided requests, each of which is decoded as two rows.
         Raises:
             ValueError: a model that cannot decode rows of different lengths together (says why).
         """
         if (stage := self.stage()) is not None:
             return RowSession(stage, rows, sampling or Sampling())
-        return Session(self.model, rows, sampling or Sampling(), capacity, self._compiled)
+        return Session(self.model, rows, sampling or Sampling(), capacity, self._compiled, guided)
 
     def stage(self) -> RowStage | None:
         """What makes rows independent of one another to the bit, where the model and this machine allow it.
@@ -76,7 +79,8 @@ class Engine:
         """
         if not requests:
             return
-        with self.open(len(requests), sampling) as session:
+        guided = any(isinstance(request, Request) and request.is_guided for request in requests)
+        with self.open(len(requests), sampling, guided=guided) as session:
             session.join_all(requests)
             while len(session):
                 yield from session.step()

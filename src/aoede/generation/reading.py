@@ -5,8 +5,10 @@ Owns the way from text to ids: the text front end's, or the template of a two-st
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from aoede.data.collate import textless
 from aoede.data.text import NothingToSay
 from aoede.generation.voice_folder import VoiceSettings
 
@@ -51,6 +53,12 @@ class TextReader:
         ids = list(self.tokenizer(prompt.text)["input_ids"])
         notes += self._unknown(prompt.text, ids)
         return ids
+
+    def textless(self, ids: Sequence[int]) -> list[int]:
+        """Text ids without what is said, as a model trained with `text_dropout` has read them."""
+        token = self.settings.text.speaker_token
+        names = [token.format(speaker=speaker) for speaker in self.settings.speakers]
+        return textless(ids, set(self.tokenizer.convert_tokens_to_ids(names)), self.tokenizer.pad_token_id or 0)
 
     def _unknown(self, prompt: str, ids: list[int]) -> list[str]:
         unknown = self.tokenizer.unk_token_id

@@ -6,12 +6,13 @@ Owns the checks of a request against a model's vocabulary and positions. Knows n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from aoede.generation.guidance import check_guidance
 from aoede.generation.sampling import Sampling
 from aoede.models import CodecCausalLM
 
@@ -43,6 +44,19 @@ class Request:
 
     sampling: Sampling | None = None
     """How this row draws; None takes what the session was opened with."""
+
+    guidance: float = 1.0
+    """Scores are moved away from those behind `textless`, by this factor: u + guidance * (c - u). 1 asks nothing of
+    it; above 1 the text counts for more (classifier-free guidance, Ho and Salimans 2022). Such a request is decoded as
+    two rows."""
+
+    textless: Sequence[int] = ()
+    """What guidance compares with: the prompt `ids` without what is said. The prefix follows it too."""
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether it takes two rows."""
+        return self.guidance != 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +94,11 @@ class Step:
     """A text id, of a `TextRequest`."""
 
 
+def unguided(request: Request) -> Request:
+    """What guidance compares with, as a request of its own."""
+    return replace(request, ids=request.textless, guidance=1.0)
+
+
 def prompt_ids(model: CodecCausalLM, request: Request | TextRequest) -> list[int]:
     """All ids that are read before the first one is drawn.
 
@@ -104,6 +123,8 @@ def check(model: CodecCausalLM, name: int | str, request: Request | TextRequest)
     wanted, what = (request.max_frames, "frames") if isinstance(request, Request) else (request.max_tokens, "ids")
     if wanted < 1:
         raise ValueError(f"request {name} allows {wanted} {what}; at least 1 is needed")
+    if isinstance(request, Request):
+        check_guidance(request.guidance, f"request {name}: ")
     if isinstance(request, Request) and not 0 <= request.min_frames <= wanted:
         raise ValueError(f"request {name} asks for {request.min_frames} frames at least and {wanted} at most")
     try:
@@ -124,6 +145,8 @@ def check(model: CodecCausalLM, name: int | str, request: Request | TextRequest)
         raise ValueError(
             f"request {name} has {given} prompt ids, the model takes {longest} in all: there is no room for {one}"
         )
+    if isinstance(request, Request) and request.is_guided:
+        check(model, f"{name} (textless)", unguided(request))
 
 
 def longest_row(model: CodecCausalLM) -> int | None:

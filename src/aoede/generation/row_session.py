@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from aoede.generation.requests import Request, Step, TextRequest
+from aoede.generation.row import Row
 from aoede.generation.row_stage import RowMemory, RowStage
 from aoede.generation.sampling import Sampling
-from aoede.generation.session import Row, Session
+from aoede.generation.session import Session
 from aoede.models.tracking import RowState
 
 
@@ -24,7 +25,7 @@ class RowSession(Session):
     def __init__(self, stage: RowStage, rows: int, sampling: Sampling) -> None:
         self.stage = stage
         self._memories: dict[int, RowMemory] = {}
-        super().__init__(stage.model, rows, sampling)
+        super().__init__(stage.model, rows, sampling, guided=True)  # memories come with the rows: room costs nothing
 
     def close(self) -> None:
         super().close()
@@ -57,7 +58,8 @@ class RowSession(Session):
 
     def _some(self, only: Collection[int]) -> list[Row]:
         wanted = set(only)
-        return [row for row in self._rows if row.number in wanted]
+        shadows = {row.shadow.number for row in self._rows if row.number in wanted and row.shadow is not None}
+        return [row for row in self._rows if row.number in (wanted | shadows if shadows else wanted)]
 
     def _read(self, rows: list[Row]) -> Tensor:
         going = [row for row in rows if row.hidden is None]

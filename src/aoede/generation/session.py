@@ -8,7 +8,6 @@ codecs, files or who asks. `engine.py` opens sessions and checks requests.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
@@ -18,49 +17,13 @@ from torch import Tensor
 from transformers.cache_utils import Cache
 
 from aoede.generation.cache import RowsCache
-from aoede.generation.requests import Request, Step, TextRequest, check, prompt_ids, room
+from aoede.generation.guidance import guided
+from aoede.generation.requests import Request, Step, TextRequest, check, prompt_ids, room, unguided
+from aoede.generation.row import Row
 from aoede.generation.sampling import Sampling, number
 from aoede.models import CodecCausalLM
 from aoede.models.sampling import choose
 from aoede.tokens.router import TEXT
-
-
-@dataclass(eq=False)
-class Row:
-    """Where one row stands."""
-
-    number: int
-    request: Request | TextRequest
-    sampling: Sampling
-    limit: int
-    """New frames, or text ids."""
-
-    route: int
-    length: int
-    """Ids in the cache."""
-
-    position: int
-    """Of the id that is read next."""
-
-    read: int
-    """Text ids since the row or its last span began; only parallel positions ask."""
-
-    hidden: Tensor | None
-    """[H] after the last id that was read, where the next one is still to be drawn."""
-
-    generator: torch.Generator
-    uniform: Tensor | None = None
-    """[1] float64, the number that its next id is drawn with."""
-
-    pending: int | None = None
-    """Drawn, not yet read."""
-
-    count: int = 0
-    frame: list[int] = field(default_factory=list)
-
-    @property
-    def may_close(self) -> bool:
-        return isinstance(self.request, Request) and self.count >= self.request.min_frames
 
 
 class Session:
@@ -77,10 +40,13 @@ class Session:
         sampling: Sampling,
         capacity: int | None = None,
         compiled: Callable[..., Tensor] | None = None,
+        guided: bool = False,
     ) -> None:
         if rows < 1:
             raise ValueError(f"a session of {rows} rows; at least 1 is needed")
         self.model, self.size, self.sampling = model, rows, sampling
+        self.most_rows = 2 * rows if guided else rows
+        """With the shadows of guided requests."""
         self._compiled = compiled
         # A compiled step writes into buffers, which inference tensors forbid outside their mode.
         self._mode = torch.inference_mode if compiled is None else torch.no_grad
@@ -98,12 +64,12 @@ class Session:
 
     def __len__(self) -> int:
         """Rows that are being decoded."""
-        return len(self._rows)
+        return sum(not row.is_shadow for row in self._rows)
 
     @property
     def free(self) -> int:
         """Rows that may join."""
-        return self.size - len(self._rows)
+        return self.size - len(self)
 
     def join(self, request: Request | TextRequest) -> int:
         """Add a row and read its prompt; its first steps come with the next `step`.
@@ -126,11 +92,20 @@ class Session:
             check(self.model, place, request)
         if not requests:
             return []
-        prompts = [prompt_ids(self.model, request) for request in requests]
-        limits = [room(self.model, request) for request in requests]
+        pairs = [
+            (i, request) for i, request in enumerate(requests) if isinstance(request, Request) and request.is_guided
+        ]
+        if pairs and len(self._rows) + len(requests) + len(pairs) > self.most_rows:
+            raise ValueError("guided requests take two rows each: open the session with guided=True")
+        everything = [*requests, *(unguided(request) for _, request in pairs)]
+        prompts = [prompt_ids(self.model, request) for request in everything]
+        limits = [room(self.model, request) for request in everything]
         with self._mode():
-            self._begin(requests, prompts, limits)
-        return [row.number for row in self._rows[-len(requests) :]]
+            self._begin(everything, prompts, limits)
+        rows = self._rows[-len(everything) :]
+        for (i, _), shadow in zip(pairs, rows[len(requests) :], strict=True):
+            rows[i].shadow, shadow.is_shadow = shadow, True
+        return [row.number for row in rows[: len(requests)]]
 
     def leave(self, number: int) -> None:
         """Give a row up before its end.
@@ -138,9 +113,9 @@ class Session:
         Raises:
             ValueError: no such row (it may have ended).
         """
-        for index, row in enumerate(self._rows):
-            if row.number == number:
-                self._remove(index)
+        for row in self._rows:
+            if row.number == number and not row.is_shadow:
+                self._take_out(row)
                 return
         raise ValueError(f"no row {number} is being decoded; it has ended, or never joined")
 
@@ -181,7 +156,7 @@ class Session:
 
     def _open(self, capacity: int | None) -> None:
         """Make room."""
-        self.cache = RowsCache(self.model.model.config, self.size, is_compiled=self._compiled is not None)
+        self.cache = RowsCache(self.model.model.config, self.most_rows, is_compiled=self._compiled is not None)
         if capacity is not None:
             self.cache.reserve(capacity)
 
@@ -197,7 +172,7 @@ class Session:
 
     def _some(self, only: Collection[int]) -> list[Row]:
         """The rows of these numbers."""
-        if set(only) != {row.number for row in self._rows}:
+        if set(only) != {row.number for row in self._rows if not row.is_shadow}:
             raise ValueError("rows of this session walk in step: step all of them")
         return self._rows
 
@@ -258,7 +233,7 @@ class Session:
         lengths = [row.length for row in rows]
         if self._compiled is not None:
             # Always the same shape: rows that are new or idle write where nothing is read, or is written anew.
-            spare = [row.length for row in self._rows[count:]] + [0] * self.free
+            spare = [row.length for row in self._rows[count:]] + [0] * (self.most_rows - len(self._rows))
             ids, positions, lengths = ids + [0] * len(spare), positions + [0] * len(spare), lengths + spare
         device = self.model.device
         mask = self.cache.place(lengths, device, self.model.dtype)
@@ -291,16 +266,24 @@ class Session:
     def _choose(self, everybody: list[Row], hidden: Tensor) -> list[int]:
         """One id a row: a product for each range and way of drawing that occurs."""
         parts: dict[tuple[int, Sampling], list[int]] = {}
+        places = {row.number: index for index, row in enumerate(everybody)}
         for index, row in enumerate(everybody):
+            if row.is_shadow:
+                continue
             parts.setdefault((self._groups[row.route], row.sampling), []).append(index)
             if row.sampling.temperature > 0 and row.uniform is None:
                 row.uniform = number(row.generator)
         chosen = [0] * len(everybody)
         vocabulary = self.model.vocabulary
         for (route, sampling), members in parts.items():
-            states = hidden if len(members) == len(hidden) else hidden[torch.tensor(members, device=hidden.device)]
-            logits, ids = self._logits(states, route)
             rows = [everybody[index] for index in members]
+            shadows = [places[row.shadow.number] for row in rows if row.shadow is not None]
+            read = [*members, *shadows]
+            states = hidden if read == list(range(len(hidden))) else hidden[torch.tensor(read, device=hidden.device)]
+            logits, ids = self._logits(states, route)
+            if shadows:
+                at = [place for place, row in enumerate(rows) if row.shadow is not None]
+                logits = guided(logits[: len(rows)], logits[len(rows) :], at, [rows[i].guidance for i in at])
             if route == TEXT:
                 logits = logits.masked_fill(ids == vocabulary.open_id, -torch.inf)
             elif route == 0 and not all(row.may_close for row in rows):
@@ -308,21 +291,27 @@ class Session:
                 logits = logits.masked_fill((ids == vocabulary.close_id) & barred[:, None], -torch.inf)
             numbers = [row.uniform for row in rows if row.uniform is not None]
             drawn = ids[choose(logits, sampling, torch.cat(numbers) if numbers else None)].tolist()
-            for index, token in zip(members, drawn, strict=True):
+            for index, row, token in zip(members, rows, drawn, strict=True):
                 chosen[index] = token
+                if row.shadow is not None:
+                    chosen[places[row.shadow.number]] = token
         return chosen
 
     def _tell(self, rows: list[Row], chosen: list[int]) -> list[Step]:
         """Move every row on by what it drew."""
         steps, ended = [], []
-        for index, (row, token) in enumerate(zip(rows, chosen, strict=True)):
+        for row, token in zip(rows, chosen, strict=True):
             row.pending, row.uniform = token, None
+            if row.is_shadow:
+                continue
             told = self._text(row, token) if isinstance(row.request, TextRequest) else self._slot(row, token)
             steps += told
+            if row.shadow is not None:
+                row.shadow.route = row.route
             if told and told[-1].end is not None:
-                ended.append(index)
-        for row in [rows[index] for index in reversed(ended)]:
-            self._remove(self._rows.index(row))
+                ended.append(row)
+        for row in reversed(ended):
+            self._take_out(row)
         return steps
 
     def _slot(self, row: Row, token: int) -> list[Step]:
@@ -346,6 +335,12 @@ class Session:
         row.count += 1
         told = [Step(row.number, token=token)]
         return [*told, Step(row.number, end="cut")] if row.count >= row.limit else told
+
+    def _take_out(self, row: Row) -> None:
+        """Take a row out, and its shadow."""
+        if row.shadow is not None:
+            self._remove(self._rows.index(row.shadow))
+        self._remove(self._rows.index(row))
 
     def _remove(self, index: int) -> None:
         """Take a row out; the last one takes its place, and new rows stay last."""

@@ -20,6 +20,7 @@ from aoede.codec.folding import FoldedDecoder
 from aoede.generation.decoders import FrameDecoder
 from aoede.generation.engine import Engine
 from aoede.generation.given import Recording, as_frames
+from aoede.generation.guidance import check_guidance
 from aoede.generation.pairing import check_pair, check_slots
 from aoede.generation.parts import layout_of, load_parts
 from aoede.generation.planning import Plan, Planner
@@ -156,6 +157,7 @@ class Voice:
         temperature: float | None = None,
         top_p: float | None = None,
         top_k: int | None = None,
+        guidance: float | None = None,
         speed: float = 1.0,
         reference: Recording | None = None,
         reference_text: str | None = None,
@@ -168,6 +170,8 @@ class Voice:
             seed: equal seeds give equal samples.
             temperature, top_p, top_k: None takes the voice's own; temperature 0 is greedy. A two-stage voice draws all
                 slots with what is given.
+            guidance: how much the text counts, for flat voices trained with `text_dropout`; None takes the voice's own,
+                1 is none and the fastest.
             speed: 0.5 to 2, above 1 is faster; only for voices with parallel positions, flat or two-stage.
             reference: a recording to speak like, which a two-stage voice hears as an earlier turn: a sound or .snac
                 file, samples [T] at `sample_rate`, or codes.
@@ -184,6 +188,7 @@ class Voice:
             temperature=temperature,
             top_p=top_p,
             top_k=top_k,
+            guidance=guidance,
             speed=speed,
             reference=reference,
             reference_text=reference_text,
@@ -199,6 +204,7 @@ class Voice:
         temperature: float | None = None,
         top_p: float | None = None,
         top_k: int | None = None,
+        guidance: float | None = None,
         speed: float = 1.0,
         reference: Recording | None = None,
         reference_text: str | None = None,
@@ -213,7 +219,7 @@ class Voice:
                 them grow.
         """
         plan = self._planner.text(text, speaker, reference, reference_text)
-        sampling = {"temperature": temperature, "top_p": top_p, "top_k": top_k}
+        sampling = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "guidance": guidance}
         return self._begin(plan, sampling, seed, speed, chunk_frames)
 
     def converse(
@@ -224,6 +230,7 @@ class Voice:
         temperature: float | None = None,
         top_p: float | None = None,
         top_k: int | None = None,
+        guidance: float | None = None,
         speed: float = 1.0,
     ) -> Audio:
         """Say a dialogue: each turn by its speaker, with a pause between turns.
@@ -234,7 +241,7 @@ class Voice:
         Args:
             turns: `Turn`, mappings with its fields, or (speaker, text); one with `audio` is a recording, which is heard
                 and not spoken.
-            seed, temperature, top_p, top_k, speed: as in `speak`.
+            seed, temperature, top_p, top_k, guidance, speed: as in `speak`.
         Returns:
             the audio of all turns; `turns` says who speaks when.
         Raises:
@@ -242,7 +249,15 @@ class Voice:
         """
         started = time.perf_counter()
         turns = as_turns(turns)
-        stream = self.stream_turns(turns, seed=seed, temperature=temperature, top_p=top_p, top_k=top_k, speed=speed)
+        stream = self.stream_turns(
+            turns,
+            seed=seed,
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            guidance=guidance,
+            speed=speed,
+        )
         text = "\n".join(turn.text for turn in turns if turn.audio is None)
         return stream.collect(text, time.perf_counter() - started)
 
@@ -254,6 +269,7 @@ class Voice:
         temperature: float | None = None,
         top_p: float | None = None,
         top_k: int | None = None,
+        guidance: float | None = None,
         speed: float = 1.0,
         chunk_frames: int | None = None,
     ) -> SpeechStream:
@@ -266,7 +282,7 @@ class Voice:
             plan.notes.append(
                 f"voice {self.name!r} is flat: it speaks each turn by itself and does not hear the others"
             )
-        sampling = {"temperature": temperature, "top_p": top_p, "top_k": top_k}
+        sampling = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "guidance": guidance}
         return self._begin(plan, sampling, seed, speed, chunk_frames)
 
     def text_stride(
@@ -300,10 +316,18 @@ class Voice:
 
     def open_writer(self, recordings: list[torch.Tensor], changes: dict[str, Any]) -> Writer:
         """A writer for one speech: what it hears first, and how its draws differ from the voice's own."""
+        changes = dict(changes)
+        guidance = changes.pop("guidance", None)
         sampling: Sampling = self.settings.sampling.override(**changes)
         if self.engine is not None:
-            return FlatWriter(self.engine, sampling)
+            guidance = self.settings.guidance if guidance is None else guidance
+            check_guidance(guidance)
+            return FlatWriter(self.engine, sampling, guidance, self.reader.textless)
         assert isinstance(self.model, TwoStageModel)
+        if guidance not in (None, 1.0):
+            raise ValueError(
+                f"guidance {guidance} is for flat voices, and voice {self.name!r} has two stages: leave it out"
+            )
         return TwoStageWriter(
             self.model,
             sampling,

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 
 from aoede.data.conversation.turns import TurnText
 from aoede.data.text import TextFrontEnd
+from aoede.generation.guidance import check_guidance
 from aoede.generation.sampling import Sampling
 
 FILE_NAME = "voice.json"
@@ -53,6 +54,10 @@ class VoiceSettings:
     max_seconds: float = 30.0
     """No sentence is longer than this."""
 
+    guidance: float = 1.0
+    """Of a flat voice that was trained with `text_dropout`: how much more the text counts (`Request.guidance`); 1 is
+    none, and needs half the work."""
+
     kind: Kind = "flat"
     """What model/ holds: "flat" writes ids one by one (CodecCausalLM), "two-stage" frames (TwoStageModel)."""
 
@@ -76,6 +81,9 @@ class VoiceSettings:
             raise ValueError(f"default_speaker {self.default_speaker!r} is not among the speakers {self.speakers}")
         if self.max_seconds <= 0:
             raise ValueError(f"max_seconds is {self.max_seconds}; it must be above 0")
+        check_guidance(self.guidance)
+        if self.kind != "flat" and self.guidance != 1.0:
+            raise ValueError("guidance is for flat voices; leave it out")
         for speaker, seconds in self.seconds_per_unit.items():
             if not seconds > 0:
                 raise ValueError(f"seconds_per_unit of {speaker!r} is {seconds}; it must be above 0")
@@ -138,7 +146,7 @@ class VoiceSettings:
         return {
             "format": FORMAT,
             "name": self.name,
-            **self._two_stage(),
+            **self._of_kind(),
             "text": self.text.to_dict(),
             "speakers": list(self.speakers),
             "default_speaker": self.default_speaker,
@@ -148,10 +156,10 @@ class VoiceSettings:
             "max_seconds": self.max_seconds,
         }
 
-    def _two_stage(self) -> dict[str, Any]:
-        """What only two-stage voices have."""
+    def _of_kind(self) -> dict[str, Any]:
+        """What only voices of its kind have."""
         if self.kind == "flat":
-            return {}
+            return {"guidance": self.guidance}
         return {
             "kind": self.kind,
             "depth_sampling": None if self.depth_sampling is None else self.depth_sampling.to_dict(),

@@ -6,7 +6,7 @@ sound: ids come in, frames go out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -58,8 +58,21 @@ class Generating(Protocol):
 class FlatWriter:
     """A flat model: each utterance stands alone."""
 
-    def __init__(self, engine: Generating, sampling: Sampling) -> None:
-        self.engine, self.sampling = engine, sampling
+    def __init__(
+        self,
+        engine: Generating,
+        sampling: Sampling,
+        guidance: float = 1.0,
+        textless: Callable[[Sequence[int]], list[int]] | None = None,
+    ) -> None:
+        """Begin a speech.
+
+        Args:
+            guidance: see `Request.guidance`.
+            textless: makes of an utterance's ids those that guidance compares with; needed where that is not 1.
+        """
+        assert guidance == 1.0 or textless is not None
+        self.engine, self.sampling, self.guidance, self.textless = engine, sampling, guidance, textless
         self.notes: list[str] = []
 
     def check(self, num_ids: int) -> None:
@@ -76,6 +89,8 @@ class FlatWriter:
             seed=utterance.seed,
             max_frames=utterance.max_frames,
             text_stride=utterance.text_stride,
+            guidance=self.guidance,
+            textless=self.textless(utterance.ids) if self.textless is not None and self.guidance != 1.0 else (),
         )
         return self.engine.generate([request], self.sampling)
 

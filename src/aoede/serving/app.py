@@ -266,6 +266,7 @@ class _App:
                     temperature=wanted.temperature,
                     top_p=wanted.top_p,
                     top_k=wanted.top_k,
+                    guidance=wanted.guidance,
                     speed=wanted.speed,
                     reference=reference,
                     reference_text=asked.reference_text,

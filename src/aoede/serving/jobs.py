@@ -37,6 +37,7 @@ class SpeechJob:
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
+    guidance: float | None = None
     speed: float = 1.0
     reference: Recording | None = None
     """A recording to speak like: samples [T] at the voice's `sample_rate`; only two-stage voices take one."""

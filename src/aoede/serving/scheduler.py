@@ -263,6 +263,7 @@ class Scheduler:
             temperature=request.temperature,
             top_p=request.top_p,
             top_k=request.top_k,
+            guidance=request.guidance,
             speed=request.speed,
             reference=request.reference,
             reference_text=request.reference_text,

@@ -52,6 +52,7 @@ class SpeechOptions(BaseModel):
     temperature: Finite | None = Field(None, ge=0, le=10, description="0 takes the likeliest; else the voice's own.")
     top_p: Finite | None = Field(None, gt=0, le=1)
     top_k: int | None = Field(None, ge=1, le=2**31 - 1)
+    guidance: Finite | None = Field(None, ge=0, le=10, description="How much the text counts (flat voices); 1 is none.")
 
     @field_validator("instructions")
     @classmethod

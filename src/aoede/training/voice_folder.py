@@ -35,6 +35,9 @@ class VoiceConfig:
     depth_sampling: Sampling | None = None
     """Of a two-stage voice: how the slots after the first are drawn; None: as `sampling`."""
 
+    guidance: float = 1.0
+    """Of a flat voice trained with `text_dropout`: how much the text counts when speaking; 1 is none."""
+
     max_seconds: float = 30.0
     """Longest piece of speech made at once."""
 
@@ -84,6 +87,7 @@ def write_voice(
             seconds_offset={speaker: data.pace[speaker][1] for speaker in offered if speaker in data.pace},
             sampling=config.sampling,
             max_seconds=config.max_seconds,
+            guidance=config.guidance,
             depth_sampling=config.depth_sampling,
             **settings,
         )
