@@ -162,5 +162,5 @@ def test_a_wrong_guidance_is_named(folder, tmp_path, capsys):
 
 def test_two_stages_are_not_guided(tmp_path):
     voice = Voice.from_pretrained(write_two_stage_voice(tmp_path / "two"))
-    with pytest.raises(ValueError, match="guidance 2.0 is for flat voices"):
+    with pytest.raises(ValueError, match=r"guidance 2\.0 is for flat voices"):
         voice.speak("Hello.", guidance=2.0)
