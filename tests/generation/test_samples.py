@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from aoede.cli.main import main
-from aoede.generation import Voice, bundled_voices
+from aoede.generation import Voice, VoiceSettings, bundled_voices
 from aoede.generation.samples import FOLDER, PAGE, SampleSet, file_names, weights_of, write_samples
 from tests.evaluation.pages import Checker
 from tests.generation.tiny_voice import write_voice
@@ -113,7 +113,7 @@ def test_a_bundled_voice_ships_a_sample_of_every_speaker_made_by_its_own_weights
     again = f"aoede voices {name} --samples {folder / FOLDER} --format opus"
     assert found is not None, f"no samples: {again}"
     assert found.weights == weights_of(folder), f"the samples were made by other weights: {again}"
-    assert [sample.speaker for sample in found.samples] == list(Voice.from_pretrained(folder).speakers)
+    assert [sample.speaker for sample in found.samples] == list(VoiceSettings.load(folder).speakers)
     for sample in found.samples:
         audio, rate = soundfile.read(folder / FOLDER / sample.file, dtype="float32")
         assert len(audio) / rate == pytest.approx(sample.seconds, abs=0.1) and 1 < sample.seconds < 10
