@@ -110,6 +110,16 @@ def test_a_time_limit_stops_with_a_checkpoint_and_the_rest_follows_later(tmp_pat
     assert_same_weights(whole, run(Toy(), CONFIG, tmp_path / "cut"))
 
 
+def test_a_run_in_pieces_of_so_many_steps_equals_a_run_at_once(tmp_path, capsys):
+    whole = run(Toy(), CONFIG, tmp_path / "whole")
+    pieces = dataclasses.replace(CONFIG, max_steps=13)
+    assert [step_of(run(Toy(), pieces, tmp_path / "cut")) for _ in range(2)] == [13, 26]
+    assert "max_steps=13 are done: stopped after step 26 of 30" in capsys.readouterr().err
+    assert_same_weights(whole, run(Toy(), pieces, tmp_path / "cut"))
+    with pytest.raises(ValueError, match="max_steps is 0, but must be 1 or more"):
+        LoopConfig(steps=30, max_steps=0)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_finishes_the_step_and_leaves_a_checkpoint(tmp_path, number, capsys):
     def hook(step):

@@ -86,6 +86,9 @@ class LoopConfig:
     max_minutes: float | None = None
     """Stop with a checkpoint after this long (of this process), to be resumed later."""
 
+    max_steps: int | None = None
+    """Stop with a checkpoint after so many updates (of this process), to be resumed later."""
+
     threads: int | None = None
     """CPU threads of torch; None leaves them alone."""
 
@@ -97,6 +100,8 @@ class LoopConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}, but must be 1 or more")
         if self.max_minutes is not None and self.max_minutes <= 0:
             raise ValueError(f"max_minutes is {self.max_minutes}, but must be above 0 (null never stops)")
+        if self.max_steps is not None and self.max_steps < 1:
+            raise ValueError(f"max_steps is {self.max_steps}, but must be 1 or more (null never stops)")
 
 
 class NonFiniteLoss(ValueError):
@@ -181,6 +186,7 @@ class _Run:
     def go(self) -> Path:
         config = self.config
         stop = Stop(config.max_minutes)
+        last = config.steps if config.max_steps is None else min(config.steps, self.step + config.max_steps)
         log = None
         if distributed.is_main():
             log = MetricsLog(self.out, start_step=self.step, tensorboard=config.tensorboard)
@@ -196,7 +202,7 @@ class _Run:
             with stop.listening():
                 if self.step == 0 and config.eval_at_start:
                     self._evaluate(log, bar)
-                while self.step < config.steps and not distributed.any_rank(stop.reason() is not None):
+                while self.step < last and not distributed.any_rank(stop.reason() is not None):
                     begun = time.monotonic()
                     values = distributed.mean_values(self.objective.train_step(self.step))
                     row_seconds += time.monotonic() - begun
@@ -231,8 +237,9 @@ class _Run:
             path = ckpt.latest_checkpoint(self.checkpoints)
             assert path is not None
             if log is not None:
+                counted = f"max_steps={config.max_steps} are done" if self.step == last else "another process ended"
                 print(
-                    f"{stop.reason() or 'another process ended'}: stopped after step {self.step:,} of "
+                    f"{stop.reason() or counted}: stopped after step {self.step:,} of "
                     f"{config.steps:,}, checkpoint {path}\nthe same command with --out {self.out} goes on from there",
                     file=sys.stderr,
                 )

@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Codecs of several shapes, each trained for as many steps on the same audio in the same order, then measured side by side:
+# quality against ids a second, decode time and size.
+#
+#   runs/codec_sweep.sh [CORPUS] [OUT] [KEY=VALUE ...]
+#
+# CORPUS  folder with synthetic/ and recordings/ (default ../shared/corpus); OUT everything it makes (default out/codec-sweep);
+# further words change the recipe. Called again, it goes on where it was stopped. The report is OUT/report, the page
+# OUT/report.results.md. From the environment:
+#   CANDIDATES  names out of the table below, the first is the base          (hop768 hop512 hop384 hop768-4096)
+#   STEPS       updates of each; the learning rate falls over the last third (600)
+#   RECIPE      of all of them (recipes/codec_small_24khz.yaml); critics play only where CRITICS=1
+#   THREADS     CPU threads of training (1)        LIMIT  clips that are measured (24)       SPLIT  of them (dev)
+#   RECOGNISER  folder of a whisper model; without one no words are counted
+#   AOEDE, EVALUATE   the command that trains, and the one that measures (.venv/bin/aoede)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+corpus=${1:-../shared/corpus}
+out=${2:-out/codec-sweep}
+shift $(($# < 2 ? $# : 2))
+aoede=${AOEDE:-.venv/bin/aoede}
+evaluate=${EVALUATE:-$aoede}
+steps=${STEPS:-600}
+read -ra candidates <<<"${CANDIDATES:-hop768 hop512 hop384 hop768-4096}"
+
+# What a name stands for. Every hop divides 3,072 samples, so that segments of 0.512 s are as long for all.
+shape() {
+    local hop768="encoder_rates: [4, 4, 6, 8], decoder_rates: [8, 6, 4, 4]"
+    case $1 in
+    hop768) echo "{encoder_dim: 16, decoder_dim: 384, codebook_size: 2048, $hop768}" ;;
+    hop768-1024) echo "{encoder_dim: 16, decoder_dim: 384, codebook_size: 1024, $hop768}" ;;
+    hop768-4096) echo "{encoder_dim: 16, decoder_dim: 384, codebook_size: 4096, $hop768}" ;;
+    hop768-wide) echo "{encoder_dim: 24, decoder_dim: 512, codebook_size: 2048, $hop768}" ;;
+    hop512) echo "{encoder_dim: 16, decoder_dim: 384, codebook_size: 2048, encoder_rates: [4, 4, 4, 8], decoder_rates: [8, 4, 4, 4]}" ;;
+    hop512-4096) echo "{encoder_dim: 16, decoder_dim: 384, codebook_size: 4096, encoder_rates: [4, 4, 4, 8], decoder_rates: [8, 4, 4, 4]}" ;;
+    hop384) echo "{encoder_dim: 16, decoder_dim: 384, codebook_size: 2048, encoder_rates: [4, 4, 4, 6], decoder_rates: [6, 4, 4, 4]}" ;;
+    *)
+        echo "$0: no candidate is called $1; there are hop768, hop768-1024, hop768-4096, hop768-wide, hop512, hop512-4096, hop384" >&2
+        return 2
+        ;;
+    esac
+}
+
+for name in "${candidates[@]}"; do shape "$name" >/dev/null; done
+mkdir -p "$out/cache"
+out=$(realpath "$out")
+critics=(adversarial=null)
+[ "${CRITICS:-0}" = 1 ] && critics=()
+measured=()
+for name in "${candidates[@]}"; do
+    mkdir -p "$out/$name"
+    [ -e "$out/$name/cache" ] || ln -s "$out/cache" "$out/$name/cache" # decoded once for all
+    if [ ! -d "$out/$name/export" ]; then
+        $aoede train codec "${RECIPE:-recipes/codec_small_24khz.yaml}" --out "$out/$name" \
+            "data.train=[{manifest: $corpus/synthetic/manifest.jsonl}, {manifest: $corpus/recordings/manifest.jsonl, sources: [festvox_ru, asterisk_es, asterisk_fr, asterisk_ru]}]" \
+            preset=null "model=$(shape "$name")" "${critics[@]}" "loop.steps=$steps" "schedule.decay_steps=$((steps / 3 > 0 ? steps / 3 : 1))" \
+            "quantize_from=$((steps / 4))" "loop.threads=${THREADS:-1}" "$@"
+    fi
+    [ -d "$out/$name/export" ] || { echo "$name is not finished: call this again"; exit 0; }
+    measured+=("$name=$out/$name/export")
+done
+
+words=()
+[ -n "${RECOGNISER:-}" ] && words=(--recogniser "$RECOGNISER")
+$evaluate evaluate codec "${measured[@]}" "$corpus/synthetic/manifest.jsonl" --split "${SPLIT:-dev}" --limit "${LIMIT:-24}" \
+    --level-clips 0 "${words[@]}" --out "$out/report" --results "$out/report.results.md" --title "Codecs after $steps steps each"
+
+echo
+echo "| codec | ids a second | bit/s | frame, ms | weights, bytes |"
+echo "|---|---|---|---|---|"
+for name in "${candidates[@]}"; do
+    python3 - "$name" "$out/$name/export" <<'PYTHON'
+import json, math, os, sys
+name, folder = sys.argv[1:]
+c = json.load(open(f"{folder}/config.json"))
+rate = c["sampling_rate"] / math.prod(c["encoder_rates"])
+ids = sum(rate / stride for stride in c["vq_strides"])
+size = os.path.getsize(f"{folder}/model.safetensors")
+print(f"| {name} | {ids:.1f} | {ids * math.log2(c['codebook_size']):.0f} | {1000 * c['vq_strides'][0] / rate:.1f} | {size:,} |")
+PYTHON
+done
