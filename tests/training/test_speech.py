@@ -238,6 +238,21 @@ def test_dropped_speakers_leave_the_rest_of_the_prompt(shards, codec, tmp_path):
     assert 0.3 < share < 0.7
 
 
+def test_dropped_texts_leave_the_speaker_and_all_codes(shards, codec, tmp_path):
+    plain = SpeechObjective(toy_recipe(shards, codec), tmp_path / "a")
+    objective = SpeechObjective(toy_recipe(shards, codec, text_dropout=0.5), tmp_path / "b")
+    vocabulary, named = plain.model.vocabulary, list(plain.data.speaker_ids.values())
+    counts = []
+    for number in range(6):
+        whole, dropped = plain._batch(number), objective._batch(number)
+        for full, ids in zip(whole["input_ids"], dropped["input_ids"], strict=True):
+            codes, text = (ids[vocabulary.is_codec(ids)], ids[: int((ids == vocabulary.open_id).nonzero()[0])])
+            assert torch.equal(codes, full[vocabulary.is_codec(full)])
+            counts.append(len(text))
+            assert int(text[0]) in named and torch.equal(text, full[: len(text)])
+    assert 0.3 < counts.count(1) / len(counts) < 0.7 and max(counts) > 3
+
+
 def test_parallel_positions_use_each_clip_s_pace_with_jitter(shards, codec, tmp_path):
     objective = SpeechObjective(toy_recipe(shards, codec, text_stride=TextStrideConfig(jitter=0.2)), tmp_path)
     assert objective.model.config.text_stride == pytest.approx(objective.data.mean_text_stride)
@@ -303,7 +318,7 @@ def test_mistakes_are_found_before_the_first_step(shards, codec, tmp_path):
         SpeechObjective(dataclasses.replace(recipe, tokens_per_batch=50), tmp_path)
     with pytest.raises(ValueError, match=r"layout CMMM"):
         SpeechObjective(dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, layout="CMMM")), tmp_path)
-    with pytest.raises(ValueError, match=r"model\.base .a folder. or model.scratch"):
+    with pytest.raises(ValueError, match=r"one of model\.base .folder of a text model., model\.scratch"):
         ModelConfig()
     with pytest.raises(ValueError, match="evaluation needs other clips"):
         dataclasses.replace(recipe.data, dev_split="train")

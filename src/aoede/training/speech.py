@@ -23,6 +23,7 @@ from aoede.data.collate import SpeechExample, TokenBatches, collate
 from aoede.evaluation.likelihood import autocast
 from aoede.models import CodecCausalLM, extend
 from aoede.training import distributed
+from aoede.training.from_voice import StartingVoice
 from aoede.training.loop import LoopConfig, run
 from aoede.training.model_folder import describe_model, whole_model
 from aoede.training.objective import TrainedState, check_accumulate, main_first
@@ -30,13 +31,13 @@ from aoede.training.optim import EMA, OptimConfig, Optimizer
 from aoede.training.schedule import ScheduleConfig, factor
 from aoede.training.scratch import ScratchConfig, from_scratch
 from aoede.training.sharded import parallelise
-from aoede.training.speech_data import SpeechData, SpeechDataConfig, load_speech_data
+from aoede.training.speech_data import SpeechData, SpeechDataConfig, load_speech_data, speaker_token
 from aoede.training.voice_folder import VoiceConfig, default_speaker, write_voice
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Either a pretrained text model or one from scratch."""
+    """What training begins from: a pretrained text model, nothing, or a voice."""
 
     base: str | None = None
     """Folder of a Hugging Face causal LM with its tokenizer; it is extended with the codec's ids."""
@@ -44,9 +45,15 @@ class ModelConfig:
     scratch: ScratchConfig | None = None
     """Reads single characters (phoneme symbols), a token a speaker and a token an event."""
 
+    init: str | None = None
+    """A flat voice (a folder, a bundled voice's name, a repository) that learns other speakers or another language:
+    its sizes, weights and tokens are taken, tokens it lacks are added."""
+
     def __post_init__(self) -> None:
-        if (self.base is None) == (self.scratch is None):
-            raise ValueError("give either model.base (a folder) or model.scratch (sizes), and not both")
+        if sum(given is not None for given in (self.base, self.scratch, self.init)) != 1:
+            raise ValueError(
+                "give one of model.base (folder of a text model), model.scratch (sizes) and model.init (a voice)"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +95,11 @@ class SpeechRecipe:
     speaker_dropout: float = 0.0
     """Share of examples that are read without their speaker token."""
 
+    text_dropout: float = 0.0
+    """Share of examples that are read without their text, behind the speaker token alone: the model learns what speech
+    is likely whatever is said, which `guidance` compares with when speaking (classifier-free guidance, Ho and Salimans
+    2022). 0.1 is usual."""
+
     code_noise: float = 0.0
     """Share of codes that are replaced, as input only, by a random code of the same level: the model learns to go on
     after its own mistakes."""
@@ -108,9 +120,11 @@ class SpeechRecipe:
         for name in ("tokens_per_batch", "accumulate"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, but must be 1 or more")
-        for name in ("speaker_dropout", "code_noise"):
+        for name in ("speaker_dropout", "text_dropout", "code_noise"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(f"{name} is {getattr(self, name)}, but must lie in [0, 1): it is a share")
+        if self.data.codec is None and self.model.init is None:
+            raise ValueError("data.codec is missing: name the folder of the codec that made the codes")
         if self.text_loss < 0.0:
             raise ValueError(f"text_loss is {self.text_loss}, but must be 0 or more: it is a weight")
 
@@ -139,12 +153,13 @@ class SpeechObjective:
         if recipe.loop.threads is not None:
             torch.set_num_threads(recipe.loop.threads)
         seed = recipe.loop.seed
-        self.codec = Snac.from_pretrained(recipe.data.codec)
+        start = None if recipe.model.init is None else StartingVoice.load(recipe.model.init)
+        self.codec = open_codec(recipe.data, start)
         with main_first():
-            self.data: SpeechData = load_speech_data(recipe.data, self.codec, recipe.model.base, Path(out_dir))
+            self.data: SpeechData = load_speech_data(recipe.data, self.codec, recipe.model.base, Path(out_dir), start)
         default_speaker(recipe.voice, self.data)  # a wrong name must not wait until the export
         torch.manual_seed(seed)
-        self.model = build_model(recipe, self.data)
+        self.model = build_model(recipe, self.data, start)
         self.parallel = parallelise(self.model, recipe.parallel, self.device)
         self.is_sharded = self.parallel.is_sharded
         self.optimizer = Optimizer(self.model, recipe.optim)
@@ -286,6 +301,10 @@ class SpeechObjective:
             drop = generator.random(len(examples)) < self.recipe.speaker_dropout
             tokens = self.data.speaker_ids
             examples = [e.without(tokens[e.speaker]) if d else e for e, d in zip(examples, drop.tolist(), strict=True)]
+        if self.recipe.text_dropout > 0.0:
+            drop = generator.random(len(examples)) < self.recipe.text_dropout
+            kept, pad = list(self.data.speaker_ids.values()), self.data.pad_id
+            examples = [e.without_text(kept, pad) if d else e for e, d in zip(examples, drop.tolist(), strict=True)]
         batch = self._collate(examples, generator, train_text=self.recipe.text_loss > 0.0)
         if self.recipe.code_noise > 0.0:
             batch["input_ids"] = self._corrupt(batch["input_ids"], generator)
@@ -333,9 +352,30 @@ class SpeechObjective:
         return (nll * weight).sum() / trained, means, counts
 
 
-def build_model(recipe: SpeechRecipe, data: SpeechData) -> CodecCausalLM:
+def open_codec(config: SpeechDataConfig, start: StartingVoice | None) -> Snac:
+    """The codec that made the codes; of a voice that training begins from, none but its own."""
+    if config.codec is None:
+        assert start is not None  # `SpeechRecipe` has seen to it
+        return start.codec
+    codec = Snac.from_pretrained(config.codec)
+    if start is not None:
+        start.check_codec(codec, config.codec)
+    return codec
+
+
+def build_model(recipe: SpeechRecipe, data: SpeechData, start: StartingVoice | None = None) -> CodecCausalLM:
     """The model a recipe asks for, with the rows of the data's vocabulary."""
     stride = data.mean_text_stride if recipe.text_stride is not None else None
+    if start is not None:
+        named = [speaker_token(data.front_end, speaker) for speaker in data.speakers]
+        return start.model(
+            data.vocabulary,
+            data.tokenizer.get_vocab(),
+            speakers=named,
+            pad_id=data.pad_id,
+            text_stride=stride,
+            seed=recipe.loop.seed,
+        )
     scratch = recipe.model.scratch
     if scratch is None:
         base = AutoModelForCausalLM.from_pretrained(recipe.model.base, dtype=torch.float32)

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from aoede.data.collate import LeftOut, SpeechExample, speech_examples
 from aoede.data.phonemes import SYMBOLS
 from aoede.data.text import TextFrontEnd, find_events
 from aoede.tokens import CodecVocabulary, FrameLayout
+from aoede.training.from_voice import StartingVoice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +37,9 @@ class SpeechDataConfig:
     shards: tuple[str, ...]
     """Folders that `aoede prepare` wrote."""
 
-    codec: str
-    """Folder of the codec that made the codes; it goes into the voice."""
+    codec: str | None = None
+    """Folder of the codec that made the codes; it goes into the voice. None: the codec of the voice that training
+    begins from (`model.init`)."""
 
     train_split: str = "train"
     dev_split: str = "dev"
@@ -54,10 +56,12 @@ class SpeechDataConfig:
     A large model on a CPU spends minutes on a whole split."""
 
     layout: str | None = None
-    """Order of the slots, such as CMMFFFF; None: depth first, for the codec's strides."""
+    """Order of the slots, such as CMMFFFF; None: that of `model.init`'s voice, else depth first, for the codec's
+    strides."""
 
-    text: TextFrontEnd = field(default_factory=TextFrontEnd)
-    """Events are found in the texts and need not be listed."""
+    text: TextFrontEnd | None = None
+    """How texts are read; events are found in them and need not be listed. None: as `model.init`'s voice reads, else
+    English as it is written."""
 
     def __post_init__(self) -> None:
         if not self.shards:
@@ -140,7 +144,9 @@ def speaker_token(front_end: TextFrontEnd, speaker: str) -> str:
     return front_end.speaker_token.format(speaker=speaker)
 
 
-def load_speech_data(config: SpeechDataConfig, codec: Snac, base: str | None, out_dir: Path) -> SpeechData:
+def load_speech_data(
+    config: SpeechDataConfig, codec: Snac, base: str | None, out_dir: Path, start: StartingVoice | None = None
+) -> SpeechData:
     """Read shards, make prompts, tokenizer, vocabulary and examples.
 
     Args:
@@ -158,7 +164,8 @@ def load_speech_data(config: SpeechDataConfig, codec: Snac, base: str | None, ou
     }
     _check_splits(clips["train"], clips["dev"])
     found = find_events(clip.text for clip in [*clips["train"], *clips["dev"]])
-    front_end = dataclasses.replace(config.text, events=tuple(dict.fromkeys([*config.text.events, *sorted(found)])))
+    text = config.text or (TextFrontEnd() if start is None else start.settings.text)
+    front_end = dataclasses.replace(text, events=tuple(dict.fromkeys([*text.events, *sorted(found)])))
     speakers = config.speakers or tuple(sorted({clip.speaker for clip in clips["train"]}))
     left_out = {name: LeftOut() for name in clips}
     prompts = _Prompts(out_dir / "prompts.json", front_end)
@@ -168,15 +175,25 @@ def load_speech_data(config: SpeechDataConfig, codec: Snac, base: str | None, ou
     specials = [*(speaker_token(front_end, speaker) for speaker in speakers), *front_end.events]
     symbols = SYMBOLS if front_end.phonemes else ""
     tokenizer = load_or_make_tokenizer(
-        out_dir / "tokenizer", base, specials, (prompt for _, prompt in paired["train"]), symbols
+        out_dir / "tokenizer",
+        base if start is None else start.model_folder,
+        specials,
+        (prompt for _, prompt in paired["train"]),
+        symbols,
+        grow=start is not None,
     )
-    layout = FrameLayout(config.layout) if config.layout else FrameLayout.depth_first(codec.config.vq_strides)
+    if config.layout is None and start is not None:
+        layout = start.vocabulary.layout
+    else:
+        layout = FrameLayout(config.layout) if config.layout else FrameLayout.depth_first(codec.config.vq_strides)
     if layout.codes_per_frame != codec.config.codes_per_frame:
         raise ValueError(
             f"layout {layout} has {layout.codes_per_frame} codes a frame, the codec {codec.config.codes_per_frame}"
         )
     text_size = len(tokenizer)
-    if base is not None:
+    if start is not None:
+        text_size = max(text_size, start.vocabulary.text_size)
+    elif base is not None:
         text_size = max(text_size, AutoConfig.from_pretrained(base).get_text_config().vocab_size)
     vocabulary = CodecVocabulary.extend(text_size, layout, [codec.config.codebook_size] * layout.num_levels)
 
@@ -188,7 +205,7 @@ def load_speech_data(config: SpeechDataConfig, codec: Snac, base: str | None, ou
         name: speech_examples(pairs, tokenize, vocabulary, left_out[name], max_ids=config.max_ids)
         for name, pairs in paired.items()
     }
-    report = []
+    report = [] if start is None else [start.describe(tokenizer.get_vocab())]
     for name, kept in examples.items():
         if not kept:
             raise ValueError(f"no clip of split {name!r} can be used; {left_out[name]}")
@@ -217,14 +234,19 @@ def load_speech_data(config: SpeechDataConfig, codec: Snac, base: str | None, ou
     )
 
 
-def character_tokenizer(prompts: Iterable[str], specials: Sequence[str], symbols: str = "") -> PreTrainedTokenizerFast:
-    """A tokenizer of single characters: <pad>, <unk>, the special tokens, `symbols` and whatever else prompts hold."""
+def character_tokenizer(
+    prompts: Iterable[str], specials: Sequence[str], symbols: str = "", first: Sequence[str] = ()
+) -> PreTrainedTokenizerFast:
+    """A tokenizer of single characters: <pad>, <unk>, the special tokens, `symbols` and whatever else prompts hold.
+
+    `first` are the tokens of an older one, which keep their ids; others follow in that order."""
     seen = set(symbols)
     for prompt in prompts:
         for special in specials:
             prompt = prompt.replace(special, "")
         seen.update(prompt)
-    tokens = ["<pad>", "<unk>", *dict.fromkeys(specials), *sorted(seen)]
+    tokens = list(dict.fromkeys([*first, "<pad>", "<unk>", *specials, *sorted(seen)]))
+    specials = [token for token in tokens if len(token) > 1 and token not in ("<pad>", "<unk>")]
     inner = Tokenizer(tokenizer_models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token="<unk>"))
     inner.pre_tokenizer = Split(Regex(r"[\s\S]"), "isolated")
     inner.add_special_tokens([AddedToken(s, special=True, normalized=False) for s in ("<pad>", "<unk>", *specials)])
@@ -232,9 +254,17 @@ def character_tokenizer(prompts: Iterable[str], specials: Sequence[str], symbols
 
 
 def load_or_make_tokenizer(
-    folder: Path, base: str | None, specials: Sequence[str], prompts: Iterable[str], symbols: str = ""
+    folder: Path,
+    base: str | None,
+    specials: Sequence[str],
+    prompts: Iterable[str],
+    symbols: str = "",
+    *,
+    grow: bool = False,
 ) -> Any:
-    """The tokenizer a run began with; at its first start the base's with the special tokens, or one of characters."""
+    """The tokenizer a run began with; at its first start the base's with the special tokens, or one of characters.
+
+    `grow`: a base's tokenizer of characters gets those of `prompts` and `symbols` too."""
     if folder.is_dir():
         tokenizer = AutoTokenizer.from_pretrained(folder)
         missing = [token for token in specials if token not in tokenizer.get_vocab()]
@@ -248,7 +278,11 @@ def load_or_make_tokenizer(
         tokenizer = character_tokenizer(prompts, specials, symbols)
     else:
         tokenizer = AutoTokenizer.from_pretrained(base)
-        tokenizer.add_tokens([AddedToken(s, special=True, normalized=False) for s in specials], special_tokens=True)
+        if grow and isinstance(tokenizer.backend_tokenizer.model, tokenizer_models.WordLevel):
+            known: dict[str, int] = tokenizer.get_vocab()
+            tokenizer = character_tokenizer(prompts, specials, symbols, sorted(known, key=known.__getitem__))
+        else:
+            tokenizer.add_tokens([AddedToken(s, special=True, normalized=False) for s in specials], special_tokens=True)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     tokenizer.save_pretrained(temporary)
     os.rename(temporary, folder)

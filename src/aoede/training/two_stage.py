@@ -129,6 +129,8 @@ class TwoStageRecipe:
             raise ValueError(f"depth_loss_weight is {self.depth_loss_weight}, but must be above 0")
         if (self.data is None) == (self.conversations is None):
             raise ValueError("give either data (coded clips) or conversations, and not both")
+        if self.data is not None and self.data.codec is None:
+            raise ValueError("data.codec is missing: name the folder of the codec that made the codes")
         for name, given in (("context", self.context), ("speaker_dropout", self.speaker_dropout)):
             if given and self.conversations is not None:
                 raise ValueError(f"{name} is for clips (data); conversations say themselves who speaks before whom")
@@ -163,7 +165,7 @@ class TwoStageObjective:
             torch.set_num_threads(recipe.loop.threads)
         seed = recipe.loop.seed
         given = recipe.data or recipe.conversations
-        assert given is not None
+        assert given is not None and given.codec is not None
         self.codec = Snac.from_pretrained(given.codec)
         self.data: SpeechData | ConversationData
         with main_first():
