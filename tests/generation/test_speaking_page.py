@@ -41,10 +41,11 @@ def workplace(duo_folder, tmp_path, monkeypatch):
 
 def test_the_commands_for_two_stages_run(workplace, capsys):
     commands = re.findall(r"^    \$ aoede (.*runs/duo.*)$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
         assert main(shlex.split(command)) == 0
     assert {path.name for path in Path().glob("*.wav")} == {"me.wav", "talk.wav", "clone.wav", "ann.wav"}
+    assert Path("heard/index.html").exists() and Path("heard/af_heart.wav").exists()
     assert "bm_george: Hello there. Who are you?" in capsys.readouterr().out
 
 

@@ -1,7 +1,6 @@
 """Speaking from the command line: where the text comes from, what is printed, how it is played.
 
-Owns the behaviour of `aoede speak` and `aoede voices`; the verbs hold the options only. Knows nothing of how speech is
-made.
+Owns the behaviour of `aoede speak`; the verb holds the options only. Knows nothing of how speech is made.
 """
 
 from __future__ import annotations
@@ -11,12 +10,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
 from aoede.generation.script import Turn, load_script
 from aoede.generation.sound import Audio, SpokenTurn
-from aoede.generation.voice_folder import VoiceSettings, bundled_voices, find_voice
 
 PLAYERS = (
     ("ffplay", "-nodisp", "-autoexit", "-loglevel", "error"),
@@ -80,24 +77,6 @@ def describe(audio: Audio, voice: str) -> list[str]:
 def describe_turn(turn: SpokenTurn) -> str:
     """When, who, what."""
     return f"{turn.start:7.2f} s  {turn.speaker or '-'}: {turn.text}"
-
-
-def describe_voices(sources: Iterable[str]) -> list[str]:
-    """A block a voice: name, language, speakers, folder."""
-    folders = [find_voice(source) for source in sources] or list(bundled_voices().values())
-    if not folders:
-        find_voice(None)  # says that none is bundled and what to do
-    lines: list[str] = []
-    for folder in folders:
-        settings = VoiceSettings.load(folder)
-        default = settings.default_speaker or next(iter(settings.speakers), None)
-        names = [f"{name} (default)" if name == default else name for name in settings.speakers]
-        kind = "" if settings.kind == "flat" else f"  {settings.kind}"
-        lines.append(f"{settings.name}  language {settings.text.language}{kind}  {folder}")
-        lines.append(f"  speakers: {', '.join(names) or 'one, without a name'}")
-        if settings.text.events:
-            lines.append(f"  events: {' '.join(settings.text.events)}")
-    return lines
 
 
 def read_script(args: argparse.Namespace) -> list[Turn]:
