@@ -1,6 +1,8 @@
 import dataclasses
 import json
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,9 +12,9 @@ from aoede.cli.main import main
 from aoede.codec import Snac
 from aoede.data.text import TextFrontEnd
 from aoede.generation import Voice
-from aoede.training import ScheduleConfig, dump_recipe, load_checkpoint
+from aoede.training import ScheduleConfig, dump_recipe, load_checkpoint, load_recipe
 from aoede.training.from_voice import StartingVoice
-from aoede.training.speech import ModelConfig, SpeechObjective, SpeechRecipe, TextStrideConfig, train
+from aoede.training.speech import ModelConfig, SpeechObjective, SpeechRecipe, TextStrideConfig, open_codec, train
 from aoede.training.speech_data import SpeechDataConfig, character_tokenizer
 from tests.training.toy_speech import toy_clip, toy_recipe, toy_shards
 
@@ -177,6 +179,16 @@ def test_a_voice_of_a_pretrained_model_keeps_its_tokenizer_and_spare_rows(codec,
         assert torch.equal(rows[len(after) :], old_rows[len(after) :])  # no token, markers and codes
         mean = old_rows[[before["<ann>"], before["<bob>"]]].mean(0)
         assert torch.allclose(rows[after["<cid>"]], mean)
+
+
+def test_the_page_s_recipe_is_one_and_needs_no_codec(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^## From a voice\n.*?```yaml\n(.*?)```", page, flags=re.DOTALL | re.MULTILINE)
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    recipe = load_recipe(tmp_path / "mine.yaml", SpeechRecipe)
+    start = StartingVoice.load(recipe.model.init)
+    assert start.settings.kind == "flat" and "<af_heart>" in start.tokens
+    assert open_codec(recipe.data, start) is start.codec
 
 
 def test_what_cannot_begin_from_a_voice_is_refused_with_words(old, shards, codec, tmp_path, capsys):
