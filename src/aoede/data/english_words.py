@@ -6,12 +6,18 @@ Owns the tables that `english.py` applies and that `text.py` asks whether a dot 
 MONTHS = ["January", "February", "March", "April", "May", "June"]
 MONTHS += ["July", "August", "September", "October", "November", "December"]
 
+WEEKDAYS = {
+    "Mon": "Monday", "Tue": "Tuesday", "Tues": "Tuesday", "Wed": "Wednesday", "Thu": "Thursday", "Thur": "Thursday",
+    "Thurs": "Thursday", "Fri": "Friday", "Sat": "Saturday", "Sun": "Sunday",
+}  # fmt: skip
+"""Short for a day, where a dot, a date or another day stands beside it."""
+
 TITLES = {
     "mr": "Mister", "mrs": "Missis", "ms": "Miz", "dr": "Doctor", "prof": "Professor", "rev": "Reverend",
     "fr": "Father", "gen": "General", "col": "Colonel", "maj": "Major", "capt": "Captain", "cpt": "Captain",
     "lt": "Lieutenant", "sgt": "Sergeant", "cmdr": "Commander", "gov": "Governor", "sen": "Senator",
     "rep": "Representative", "hon": "Honorable", "pres": "President", "messrs": "Messieurs", "mme": "Madame",
-    "mt": "Mount", "st": "Saint",
+    "mt": "Mount", "st": "Saint", "ft": "Fort",
 }  # fmt: skip
 """Abbreviations before a name: a dot after them never ends a sentence."""
 
@@ -28,6 +34,7 @@ ABBREVIATIONS = {
 BEFORE_NUMBERS = {
     "no": "number", "nos": "numbers", "fig": "figure", "figs": "figures", "vol": "volume", "ch": "chapter",
     "p": "page", "pp": "pages", "sec": "section", "eq": "equation", "art": "article", "pt": "part",
+    "apt": "apartment", "rm": "room", "ver": "version", "para": "paragraph", "c": "circa", "ca": "circa",
 }  # fmt: skip
 """Abbreviations only when a number follows ("No. 5", but "No. Never.")."""
 
@@ -39,30 +46,55 @@ DOTTED = {
 ACRONYMS = {
     "RAM": "ram", "ROM": "rom", "PIN": "pin", "ASAP": "A-SAP", "ARM": "arm", "LASER": "laser", "RADAR": "radar",
     "JPEG": "jay-peg", "SIM": "sim", "GIF": "gif", "NGINX": "engine X", "WYSIWYG": "whizzy wig",
+    **{name: " ".join(name) for name in ("LED", "VIP", "FAQ", "ICU", "IQ", "ETA", "AWS", "ER", "UX", "QA", "EQ")},
 }  # fmt: skip
 """Acronyms that espeak spells and people say, or the other way round; all others are left to it."""
 
 UNITS = {
-    "km": "kilometre", "cm": "centimetre", "mm": "millimetre", "m": "metre", "kg": "kilogram", "mg": "milligram",
-    "g": "gram", "lb": "pound", "lbs": "pound", "oz": "ounce", "ft": "foot/feet", "yd": "yard", "mi": "mile",
-    "mph": "mile per hour/miles per hour", "km/h": "kilometre per hour/kilometres per hour",
-    "kph": "kilometre per hour/kilometres per hour", "m/s": "metre per second/metres per second",
+    "km": "kilometre", "cm": "centimetre", "mm": "millimetre", "µm": "micrometre", "nm": "nanometre", "m": "metre",
+    "kg": "kilogram", "mg": "milligram", "µg": "microgram", "g": "gram", "lb": "pound", "lbs": "pound", "oz": "ounce",
+    "ft": "foot/feet", "yd": "yard", "yds": "yard", "mi": "mile", "ha": "hectare",
+    "sq ft": "square foot/square feet", "sq m": "square metre", "sq km": "square kilometre", "sq mi": "square mile",
+    "mph": "mile per hour/miles per hour", "kph": "kilometre per hour/kilometres per hour",
+    "fps": "frame per second/frames per second", "rpm": "RPM/RPM", "bpm": "BPM/BPM", "dpi": "DPI/DPI",
     "GHz": "gigahertz/gigahertz", "MHz": "megahertz/megahertz", "kHz": "kilohertz/kilohertz", "Hz": "hertz/hertz",
-    "kB": "kilobyte", "KB": "kilobyte", "MB": "megabyte", "GB": "gigabyte", "TB": "terabyte",
+    "kB": "kilobyte", "KB": "kilobyte", "MB": "megabyte", "GB": "gigabyte", "TB": "terabyte", "PB": "petabyte",
+    "KiB": "kibibyte", "MiB": "mebibyte", "GiB": "gibibyte",
     "kbps": "kilobit per second/kilobits per second", "Mbps": "megabit per second/megabits per second",
-    "Gbps": "gigabit per second/gigabits per second", "kW": "kilowatt", "MW": "megawatt", "W": "watt",
-    "kWh": "kilowatt hour", "V": "volt", "mV": "millivolt", "dB": "decibel", "ms": "millisecond", "s": "second",
+    "Gbps": "gigabit per second/gigabits per second", "kbit": "kilobit", "Mbit": "megabit", "Gbit": "gigabit",
+    "kW": "kilowatt", "MW": "megawatt", "GW": "gigawatt", "W": "watt", "kWh": "kilowatt hour", "MWh": "megawatt hour",
+    "Wh": "watt hour", "V": "volt", "kV": "kilovolt", "mV": "millivolt", "mA": "milliamp", "mAh": "milliamp hour",
+    "kΩ": "kilohm", "MΩ": "megohm", "Ω": "ohm", "dB": "decibel", "kPa": "kilopascal", "hPa": "hectopascal",
+    "Pa": "pascal", "kcal": "kilocalorie", "cal": "calorie", "kJ": "kilojoule", "ns": "nanosecond",
+    "ppm": "part per million/parts per million", "µs": "microsecond", "ms": "millisecond", "s": "second",
     "sec": "second", "secs": "second", "min": "minute", "mins": "minute", "h": "hour", "hr": "hour", "hrs": "hour",
-    "l": "litre", "L": "litre", "ml": "millilitre", "mL": "millilitre", "px": "pixel",
+    "wk": "week", "wks": "week", "mo": "month", "mos": "month", "yr": "year", "yrs": "year",
+    "l": "litre", "L": "litre", "dl": "decilitre", "dL": "decilitre", "ml": "millilitre", "mL": "millilitre",
+    "tsp": "teaspoon", "tbsp": "tablespoon", "gal": "gallon", "qt": "quart", "pcs": "piece", "px": "pixel",
     "°C": "degree Celsius/degrees Celsius", "°F": "degree Fahrenheit/degrees Fahrenheit", "°": "degree",
-    "K": "thousand/thousand",
 }  # fmt: skip
 """Unit after a number: "singular" (plural with s) or "singular/plural"."""
+
+PER = {
+    **{name: name for name in ("second", "minute", "hour", "day", "night", "week", "month", "year", "person", "head")},
+    **{name: name for name in ("mile", "litre", "liter", "gallon", "pound", "ounce", "ton", "acre", "share", "seat")},
+    **{name: name for name in ("unit", "item", "piece", "user", "page", "word", "call")},
+    "s": "second", "sec": "second", "min": "minute", "h": "hour", "hr": "hour", "wk": "week", "mo": "month",
+    "yr": "year", "kg": "kilogram", "g": "gram", "lb": "pound", "oz": "ounce", "l": "litre", "L": "litre",
+    "ml": "millilitre", "mL": "millilitre", "dL": "decilitre", "gal": "gallon", "m": "metre", "km": "kilometre",
+    "cm": "centimetre", "mi": "mile", "GB": "gigabyte", "MB": "megabyte", "kWh": "kilowatt hour", "px": "pixel",
+    "sq ft": "square foot",
+}  # fmt: skip
+"""What may stand under the stroke of a price or a rate: $20/hour, 16 MB/s."""
 
 CURRENCIES = {
     "$": ("dollar", "dollars", "cent", "cents"), "£": ("pound", "pounds", "penny", "pence"),
     "€": ("euro", "euros", "cent", "cents"), "¥": ("yen", "yen", "sen", "sen"),
     "₹": ("rupee", "rupees", "paisa", "paise"), "₽": ("rouble", "roubles", "kopeck", "kopecks"),
+    "₩": ("won", "won", "jeon", "jeon"), "₺": ("lira", "lira", "kurus", "kurus"), "₫": ("dong", "dong", "hao", "hao"),
+    "₴": ("hryvnia", "hryvnias", "kopiyka", "kopiykas"), "₦": ("naira", "naira", "kobo", "kobo"),
+    "₱": ("peso", "pesos", "centavo", "centavos"), "₪": ("shekel", "shekels", "agora", "agorot"),
+    "฿": ("baht", "baht", "satang", "satang"), "₿": ("bitcoin", "bitcoins", "cent", "cents"),
 }  # fmt: skip
 """Sign to (one, many, one small coin, many small coins)."""
 
@@ -71,15 +103,17 @@ MAGNITUDES = {
 }  # fmt: skip
 
 SYMBOLS = {
+    **{sign: names[1] for sign, names in CURRENCIES.items()},
     "&": "and", "%": "percent", "@": "at", "+": "plus", "=": "equals", "<": "is less than", ">": "is greater than",
     "≤": "is at most", "≥": "is at least", "≠": "does not equal", "≈": "is about", "×": "times", "÷": "divided by",
     "±": "plus or minus", "√": "the square root of", "∞": "infinity", "§": "section", "©": "copyright",
-    "®": "registered", "™": "trademark", "°": "degrees", "²": "squared", "³": "cubed", "½": "one half",
-    "¼": "one quarter", "¾": "three quarters", "⅓": "one third", "⅔": "two thirds", "‰": "per mille", "µ": "micro",
-    "→": "to", "\\": "backslash", "$": "dollars", "£": "pounds", "€": "euros", "¥": "yen", "₹": "rupees",
-    "₽": "roubles", "¢": "cents", "#": "hash", "/": "slash", "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta",
-    "ε": "epsilon", "θ": "theta", "λ": "lambda", "μ": "mu", "π": "pi", "σ": "sigma", "τ": "tau", "φ": "phi",
-    "ω": "omega", "Δ": "delta", "Σ": "sigma", "Ω": "omega",
+    "®": "registered", "™": "trademark", "°": "degrees", "²": "squared", "³": "cubed", "‰": "per mille", "µ": "micro",
+    "→": "to", "←": "from", "↑": "up", "↓": "down", "\\": "backslash", "¢": "cents", "#": "hash", "/": "slash",
+    "~": "about", "^": "caret", "∑": "the sum of", "∫": "the integral of", "∂": "partial", "∈": "in", "∀": "for all",
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta", "θ": "theta",
+    "ι": "iota", "κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "π": "pi", "ρ": "rho", "σ": "sigma",
+    "τ": "tau", "υ": "upsilon", "φ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega", "Γ": "gamma", "Δ": "delta",
+    "Θ": "theta", "Λ": "lambda", "Ξ": "xi", "Π": "pi", "Σ": "sigma", "Φ": "phi", "Ψ": "psi", "Ω": "omega",
 }  # fmt: skip
 """Symbols that have a name when nothing else has read them."""
 
@@ -89,49 +123,41 @@ IN_ADDRESS = {
 }  # fmt: skip
 """Names of the marks of URLs and e-mail addresses."""
 
+SUFFIXES = [
+    "com", "org", "net", "edu", "gov", "mil", "io", "dev", "info", "biz", "app", "ai", "tv", "eu", "uk", "co.uk",
+    "de", "fr", "ru", "nl", "jp", "cn", "pl", "se", "cz", "au", "ca", "ch", "es", "xyz", "blog", "online", "site",
+    "shop", "store",
+]  # fmt: skip
+"""Ends of an address that is written without www; those that are words of English (it, in, me) are not here."""
+
+FILE_SUFFIXES = [
+    "pdf", "jpg", "jpeg", "png", "gif", "svg", "webp", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "txt", "csv",
+    "tsv", "json", "jsonl", "yaml", "yml", "xml", "html", "htm", "css", "js", "ts", "py", "rs", "java", "cpp",
+    "md", "zip", "gz", "tar", "rar", "exe", "dll", "dmg", "apk", "iso", "mp3", "mp4", "wav", "flac", "ogg", "mov",
+    "avi", "mkv", "sh", "bat", "ini", "cfg", "conf", "log", "sql", "db", "ipynb", "tex", "epub", "psd", "bin",
+    "safetensors", "onnx", "toml",
+]  # fmt: skip
+"""Ends of file names, which are read with a "dot"."""
+
+EITHER = [
+    "he", "she", "him", "her", "his", "hers", "yes", "no", "true", "false", "on", "off", "pass", "fail", "win",
+    "lose", "male", "female", "boy", "girl", "day", "night",
+]  # fmt: skip
+"""Words between which a stroke is an "or"."""
+
 ROYAL = [
-    "Henry",
-    "Louis",
-    "Charles",
-    "George",
-    "Edward",
-    "Richard",
-    "James",
-    "William",
-    "Elizabeth",
-    "Mary",
-    "Philip",
-    "Frederick",
-    "Napoleon",
-    "Alexander",
-    "Nicholas",
-    "Peter",
-    "Catherine",
-    "Haldric",
+    "Henry", "Louis", "Charles", "George", "Edward", "Richard", "James", "William", "Elizabeth", "Mary", "Philip",
+    "Frederick", "Napoleon", "Alexander", "Nicholas", "Peter", "Catherine", "Paul", "Benedict", "Pius", "Leo",
+    "Gregory", "Clement", "Innocent", "Urban", "Francis", "Ferdinand", "Wilhelm", "Friedrich", "Leopold",
+    "Albert", "Otto", "Ivan", "Carl", "Gustav", "Christian", "Harald", "Haakon", "Felipe", "Alfonso", "Darius",
+    "Xerxes", "Ramses", "Ramesses", "Ptolemy", "Suleiman", "Mehmed", "Murad", "Casimir", "Stephen", "Haldric",
     "Konrad",
-]
+]  # fmt: skip
 """Names whose Roman numeral is an ordinal: Henry the eighth."""
 
 COUNTED = [
-    "chapter",
-    "part",
-    "volume",
-    "book",
-    "act",
-    "scene",
-    "section",
-    "phase",
-    "war",
-    "type",
-    "class",
-    "level",
-    "appendix",
-    "figure",
-    "table",
-    "bowl",
-    "grade",
-    "stage",
-    "mark",
-    "episode",
-]
+    "chapter", "part", "volume", "book", "act", "scene", "section", "phase", "war", "type", "class", "level",
+    "appendix", "figure", "table", "bowl", "grade", "stage", "mark", "episode", "lesson", "unit", "season",
+    "round", "group", "article", "title",
+]  # fmt: skip
 """Words whose Roman numeral is a cardinal: chapter four."""

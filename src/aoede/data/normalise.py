@@ -11,6 +11,8 @@ import unicodedata
 from dataclasses import dataclass
 
 from aoede.data import english
+from aoede.data.english_quantities import inches
+from aoede.data.markup import without_markup
 
 _SPELLING = str.maketrans(
     {
@@ -30,7 +32,11 @@ _SPELLING = str.maketrans(
 
 _OPENING, _CLOSING = "([{（【〔", ")]}）】〕"
 _DASH = re.compile(r"\s+-{1,3}\s+|(?<=\w)-{2,3}(?=\w)|---?")
-_SMILEY = re.compile(r"(?<![\w)])(?:[:;=]['-]?[)(DPp]|<3)(?!\w)")
+_SMILEY = re.compile(r"¯\\?_\(ツ\)_/¯|(?<![\w)])(?:[:;=]['-]?[)(DPp]|<3)(?!\w)")
+_POWERS = str.maketrans("⁰¹⁴⁵⁶⁷⁸⁹⁻⁺", "01456789-+")
+_POWER = re.compile(r"(?<=[\d\w)])((?<=\d)[⁻⁺]?[⁰¹²³⁴-⁹]+|(?<=\b[a-zA-Z])[⁻⁺]?[⁰¹⁴-⁹][⁰¹²³⁴-⁹]*)")
+_FOOTNOTE = re.compile(r"(?<=[\w.,;!?)])[⁰¹⁴-⁹]+")
+_HARD_SPACES = re.compile(r"(?<=\d)[\u00a0\u202f\u2009](?=\d{3}(?!\d))|(?<=\d) (?=000(?!\d))")
 _KEPT = frozenset(",.!?;:—…'-")
 _ALLOWED_CATEGORIES = ("L", "N", "M")
 
@@ -53,11 +59,15 @@ def normalise(text: str, language: str = "en") -> Normalised:
         Text of letters, digits (languages without rules only), apostrophes, hyphens, spaces, `, . ! ? ; : — …`;
         notes name every character that was left out. May be empty.
     """
-    text = unicodedata.normalize("NFC", text).translate(_SPELLING)
-    text, smileys = _SMILEY.subn(" ", _DASH.sub(" — ", text))
+    text, smileys = _SMILEY.subn(" ", unicodedata.normalize("NFC", text))
+    text = without_markup(_plain_characters(text))
+    if is_english(language):
+        text = inches(text)
+    text = text.translate(_SPELLING)
+    text = _DASH.sub(" — ", text)
     if is_english(language):
         text = english.expand(text, day_first=language.lower().startswith("en-gb"))
-    text = unicodedata.normalize("NFKC", text).replace("...", "…")
+    text = re.sub(r"\.{3,}", "…", unicodedata.normalize("NFKC", text))
     for bracket in _OPENING + _CLOSING:
         text = text.replace(bracket, ", ")
     left_out: dict[str, None] = {}
@@ -80,6 +90,29 @@ def normalise(text: str, language: str = "en") -> Normalised:
 def is_english(language: str) -> bool:
     """Whether the English rules apply to this language code."""
     return language.lower() == "en" or language.lower().startswith("en-")
+
+
+def _plain_characters(text: str) -> str:
+    """Full-width, bold, ligature and other dressed characters as plain ones; powers and fractions as they are read."""
+    text = _HARD_SPACES.sub(",", text).replace("№", "No. ")
+    text = _POWER.sub(lambda m: m[1] if m[1] in "²³" and not _is_after_digit(m) else f"^{_as_digits(m[1])}", text)
+    text = _FOOTNOTE.sub("", text)
+    text = re.sub(r"(?<=\d)\s?(?=[¼½¾⅐-⅞])", " ", text)
+    return "".join(map(_plain_character, text))
+
+
+def _as_digits(powers: str) -> str:
+    return powers.translate(_POWERS).replace("²", "2").replace("³", "3")
+
+
+def _is_after_digit(match: re.Match[str]) -> bool:
+    return match.string[match.start() - 1].isdigit()
+
+
+def _plain_character(character: str) -> str:
+    if character.isascii() or character in "²³…™ªº´¨¯¸\u00a0" or unicodedata.category(character) in ("Lm", "Mn"):
+        return character
+    return unicodedata.normalize("NFKC", character).replace("\u2044", "/")
 
 
 def _left_out(characters: list[str]) -> str:

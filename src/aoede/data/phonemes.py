@@ -77,6 +77,10 @@ _WIDE = str.maketrans(
 )
 
 
+_LETTER_A = re.compile(r"(?<=\w )A(?= (?:[a-z]|[A-Z]\b))|\bA(?= (?!I\b)[A-Z]\b)")
+"""The letter and not the article: plan A is, F A Q, A B C. Title Case Has A Capital Article, which stays one."""
+
+
 class PhonemeError(ValueError):
     """espeak-ng is missing, or does not know a voice."""
 
@@ -159,6 +163,8 @@ def phonemise(text: str, voice: str = "en-us") -> str:
         PhonemeError: unknown voice, or espeak-ng cannot be loaded (names the package to install).
     """
     espeak = _espeak()
+    if voice.lower().startswith("en"):
+        text = _LETTER_A.sub("eigh", text)
     out = ""
     for index, piece in enumerate(_PIECES.split(" ".join(text.translate(_WIDE).replace("...", "…").split()))):
         if index % 2:

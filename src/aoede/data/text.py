@@ -1,7 +1,7 @@
 """The text front end: what a person wrote to the prompt a speech model reads, and long text to sentences.
 
-Owns sentence splitting, the template that puts speaker and text together, and the refusals (empty text, foreign script,
-unknown event). Normalisation is `normalise.py`'s, phonemes are `phonemes.py`'s; token ids are the tokenizer's.
+Owns the template that puts speaker and text together, and the refusals (empty text, foreign script, unknown event).
+Normalisation is `normalise.py`'s, sentences are `sentences.py`'s, phonemes `phonemes.py`'s; ids are the tokenizer's.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
 from typing import Any
 
-from aoede.data import english_words
+from aoede.data.markup import is_tag
 from aoede.data.normalise import normalise
 from aoede.data.phonemes import phonemise
+from aoede.data.sentences import split_sentences
 
 EVENT = re.compile(r"<[A-Za-z][\w-]*>")
 """How an event token is written in text: <laugh>, <sigh>."""
@@ -35,53 +36,6 @@ _SCRIPTS = {
     "ta": ("TAMIL",), "te": ("TELUGU",), "kn": ("KANNADA",), "ml": ("MALAYALAM",), "si": ("SINHALA",), "or": ("ORIYA",),
 }  # fmt: skip
 """Scripts a language is written in besides Latin, by the first word of the Unicode names of its letters."""
-
-_BOUNDARY = re.compile(r"([.!?…]+)(['\"”’»)\]]*)(?=\s|$|<)|([。！？।]+)(['\"”’»)\]」』]*)")
-_STARTERS = frozenset(
-    [
-        "the",
-        "a",
-        "an",
-        "he",
-        "she",
-        "it",
-        "we",
-        "they",
-        "you",
-        "i",
-        "this",
-        "that",
-        "these",
-        "those",
-        "there",
-        "then",
-        "but",
-        "and",
-        "so",
-        "in",
-        "on",
-        "at",
-        "if",
-        "when",
-        "what",
-        "who",
-        "how",
-        "why",
-        "my",
-        "his",
-        "her",
-        "our",
-        "their",
-        "its",
-    ]
-)
-_BREAKS = (
-    (r"[;:—](?=\s)|\s—(?=\s)", 0.0),
-    (r",(?=\s)", 0.15),
-    (r"\s(?=(?:and|but|or|because|which|that|when|while|if|so)\s)", 0.3),
-    (r"\s", 0.6),
-)
-"""Where a long sentence may be cut, and how much worse than a clause's end that is."""
 
 
 class NothingToSay(ValueError):
@@ -199,11 +153,7 @@ class TextFrontEnd:
 
     def split_sentences(self, text: str) -> list[str]:
         """Text to sentences in order, none longer than `max_characters` (unless one word is); every word is kept."""
-        sentences: list[str] = []
-        for paragraph in re.split(r"\n\s*\n", text):
-            for sentence in _sentences(" ".join(paragraph.split())):
-                sentences += _cut(sentence, self.max_characters)
-        return [sentence for sentence in sentences if sentence]
+        return split_sentences(text, self.max_characters)
 
     def _parts(self, text: str) -> list[tuple[str, bool]]:
         """Text and known event tokens in turn: (part, is_event)."""
@@ -211,6 +161,8 @@ class TextFrontEnd:
         end = 0
         for match in EVENT.finditer(text):
             event = match.group()
+            if event not in self.events and is_tag(event):
+                continue
             if event not in self.events:
                 known = f"known here: {', '.join(self.events)}" if self.events else "this voice knows none"
                 raise ValueError(f"{event} looks like an event token, but {known}; remove it or write it in words")
@@ -244,67 +196,3 @@ def _script(character: str) -> str:
 def _is_written_in(character: str, scripts: tuple[str, ...]) -> bool:
     # Modifier letters and the like ("ʰ", "ª", "ー") belong to every script.
     return unicodedata.category(character) in ("Lm", "Mn") or character in "ªºµ" or _script(character) in scripts
-
-
-def _sentences(text: str) -> list[str]:
-    sentences: list[str] = []
-    start = 0
-    for match in _BOUNDARY.finditer(text):
-        if match.group(3) or _ends_sentence(text, start, match):
-            sentences.append(text[start : match.end()].strip())
-            start = match.end()
-    return [*sentences, text[start:].strip()]
-
-
-def _ends_sentence(text: str, start: int, match: re.Match[str]) -> bool:
-    marks, after = match.group(1), text[match.end() :].lstrip()
-    following = after.lstrip("'\"“‘«([—- ")[:1]
-    if not following:
-        return True
-    if following.islower():
-        return False  # "What?" he said.
-    if marks != ".":
-        return True
-    before = text[start : match.start()]
-    word = re.search(r"[^\s(\[\"'“‘]*$", before)
-    last = word.group() if word else ""
-    bare = last.lower()
-    if bare in english_words.TITLES and last[:1].isupper():
-        # "Baker St. Then": a street's dot may close the sentence, a title's may not.
-        return (
-            bare == "st" and bool(re.search(r"[A-Z]\w*\s+St$", before)) and following.isupper() and _is_starter(after)
-        )
-    if bare in english_words.BEFORE_NUMBERS and following.isdigit():
-        return False
-    if bare in ("e.g", "i.e", "vs", "cf", "viz", "approx", "ca"):
-        return False
-    if bare in english_words.ABBREVIATIONS or "." in bare:
-        return bare == "etc" or (following.isupper() and _is_starter(after))
-    if len(bare) <= 4 and bare[:3] in ("jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "oct", "nov", "dec"):
-        return not following.isdigit()
-    if len(last) == 1 and last.isupper() and last != "I":
-        return _is_starter(after)  # an initial, unless a sentence plainly starts
-    return not (last.isdigit() and before.strip() == last)  # "1. Open the door": the number of an item
-
-
-def _is_starter(after: str) -> bool:
-    """Whether a sentence plainly begins here: with a word that is capitalised only at a beginning."""
-    word = re.match(r"\W*(\w+)", after)
-    return word is not None and word.group(1).lower() in _STARTERS
-
-
-def _cut(sentence: str, limit: int) -> list[str]:
-    """A sentence in pieces of at most `limit` characters, cut where a reader would breathe and about evenly."""
-    pieces: list[str] = []
-    while len(sentence) > limit:
-        count = -(-len(sentence) // limit)
-        target = len(sentence) / count
-        best, best_cost = limit, float("inf")
-        for pattern, cost in _BREAKS:
-            for match in re.finditer(pattern, sentence[: limit + 1]):
-                place = match.end() if match.end() <= limit else match.start()
-                if place and (total := cost + abs(place - target) / limit) < best_cost:
-                    best, best_cost = place, total
-        pieces.append(sentence[:best].strip())
-        sentence = sentence[best:].strip()
-    return [*pieces, sentence]

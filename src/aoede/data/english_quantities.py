@@ -1,0 +1,117 @@
+"""Money and measures of English in words: $3.50, a $20 bill, £2m, 5-10kg, 16 MB/s, 5'10", 20k.
+
+Owns what stands beside a number and how it is said, one or many; the names are in `english_words.py`, numbers left in
+digits here are said by `english_numbers.py` later.
+"""
+
+from __future__ import annotations
+
+import re
+
+from aoede.data import english_words as words
+from aoede.data.english_numbers import NUMBER, cardinal, say_number
+
+_SIGNS = "".join(words.CURRENCIES)
+_MAGNITUDE = r"(?:\s?(thousand|million|billion|trillion)|([kKMBmb]|mn|bn|tn))\b"
+_UNIT = "|".join(sorted(map(re.escape, words.UNITS), key=len, reverse=True))
+_BEFORE_ONE = re.compile(rf"\ban?\s+(?:(?:{NUMBER})\s?(?:[—-]|to)\s?)?$")
+_NO_NOUN = "and or to for per in on at each a an is was are off more less with from than of if when that which by as"
+_NOUN_AFTER = re.compile(rf"[\s-](?!(?:{'|'.join(_NO_NOUN.split())})\b)[a-z]")
+
+
+def inches(text: str) -> str:
+    """5'10" and 27" before the marks of quotation go: a mark after a number that closes no quotation means inches."""
+    text = re.sub(r"\b(\d)['′’]\s?(\d{1,2})(?:[\"″”]|'')", r"\1 foot \2", text)
+
+    def inch(match: re.Match[str]) -> str:
+        before = match.string[: match.start()]
+        if before.count('"') % 2 or before.count("“") > before.count("”"):
+            return match.group()
+        one = _BEFORE_ONE.search(before) and re.match(r"\s+[a-z]", match.string[match.end() :])
+        return f"{match[1]} {'inch' if one or match[1] == '1' else 'inches'}"
+
+    return re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)[\"″](?!\w)", inch, text)
+
+
+def rates(text: str) -> str:
+    """The stroke of a price or a measure: $20/hour, 16 MB/s, 9.8 m/s²."""
+    below = "|".join(sorted(map(re.escape, words.PER), key=len, reverse=True))
+
+    def per(match: re.Match[str]) -> str:
+        said = words.PER[match[2]]
+        power = {"²": "square ", "³": "cubic "}.get(match[3] or "", "")
+        if power and said == "second":
+            return f"{match[1]} per second {'squared' if match[3] == '²' else 'cubed'}"
+        return f"{match[1]} per {power}{said}"
+
+    amount = rf"[{_SIGNS}]\s?(?:{NUMBER})(?:\s?[a-z]+)?|(?<![\w.])(?:{NUMBER})\s?(?:{_UNIT})[²³]?"
+    text = re.sub(rf"({amount})\s?/\s?({below})([²³])?(?![\w/])", per, text)
+    return re.sub(rf"({amount})/(?=\d+\s?km\b)", r"\1 per ", text)
+
+
+def money(text: str) -> str:
+    """Amounts with a sign of currency, before or after."""
+
+    def spoken(sign: str, amount: str, magnitude: str | None, is_one: bool) -> str:
+        one, many, small_one, small_many = words.CURRENCIES[sign]
+        many = one if is_one else many
+        if magnitude:
+            return f"{say_number(amount)} {words.MAGNITUDES.get(magnitude.lower(), magnitude)} {many}"
+        whole, _, fraction = amount.partition(".")
+        if len(fraction) != 2:
+            return f"{say_number(amount)} {one if amount == '1' else many}"
+        small = int(fraction)
+        parts = (
+            [f"{say_number(whole)} {one if whole == '1' else many}"] if int(whole.replace(",", "")) or not small else []
+        )
+        parts += [f"{cardinal(small)} {small_one if small == 1 else small_many}"] if small else []
+        return " and ".join(parts)
+
+    def before(match: re.Match[str]) -> str:
+        return spoken(match[1], match[2], match[3] or match[4], _is_one(match))
+
+    text = re.sub(rf"(?<![\w)])-\s?([{_SIGNS}])(?=\s?\d)", r"minus \1", text)
+    text = re.sub(rf"([{_SIGNS}])\s?-(?=\d)", r"minus \1", text)
+    text = re.sub(rf"([{_SIGNS}])\s?({NUMBER})\s?[—-]\s?(?=(?:{NUMBER}))", r"\2 to \1", text)
+    text = re.sub(rf"(?<=\d)\s?[—-]\s?(?=[{_SIGNS}]\s?\d)", " to ", text)
+    text = re.sub(rf"(?:\b(?:US|AU|CA|NZ|A|C))?([{_SIGNS}])\s?({NUMBER})(?:{_MAGNITUDE})?", before, text)
+    text = re.sub(rf"\b(\d+),(\d\d)(?=\s?[{_SIGNS}])", r"\1.\2", text)
+    text = re.sub(
+        rf"\b({NUMBER})(?:{_MAGNITUDE})?\s?([{_SIGNS}])",
+        lambda m: spoken(m[4], m[1], m[2] or m[3], _is_one(m)),
+        text,
+    )
+    return re.sub(r"\b(\d+)\s?¢", lambda m: f"{say_number(m[1])} {'cent' if m[1] == '1' else 'cents'}", text)
+
+
+def units(text: str) -> str:
+    """Numbers with a unit, thousands and millions as one letter, percent."""
+
+    def spoken(match: re.Match[str]) -> str:
+        number, unit, power = match.groups()
+        one, _, many = words.UNITS[unit].partition("/")
+        said = one if number == "1" or _is_one(match) else many or one + "s"
+        return f"{number} {dict(zip(('²', '³'), ('square ', 'cubic '), strict=True)).get(power or '', '')}{said}"
+
+    def large(match: re.Match[str]) -> str:
+        number, letter = match.groups()
+        if letter in "kK" and "." not in number and int(number.replace(",", "")) <= 10:
+            return f"{number} {letter}"  # a 4K film, a 5k run
+        return f"{number} {words.MAGNITUDES[letter.lower()]}"
+
+    text = re.sub(r"(?<=\d)(\s?)μ(?=[mgs]\b)", r"\1µ", text)
+    text = re.sub(r"\bsq\.\s?(?=ft|m|km|mi)", "sq ", text)
+    text = re.sub(r"(?<![\w.])(\d+)\s?(?:ft|feet|foot)\.?\s(\d+)\s?in\b\.?(?=\W|$)", r"\1 ft \2 inches", text)
+    text = re.sub(rf"(?<![\w.])({NUMBER})in\b", r"\1 inches", text)
+    text = re.sub(
+        rf"(?<![\w.])({NUMBER})([kKM]|B(?= (?:param|token|people|user|dollar))|mn|bn|tn)\b(?!['/])", large, text
+    )
+    text = re.sub(rf"(?<![\w.])({NUMBER})\s?({_UNIT})([²³])?(?![\w/'])", spoken, text)
+    text = re.sub(r"(?<=\d)\s?%\s?[—-]\s?(?=\d)", " percent to ", text)
+    return re.sub(rf"({NUMBER})\s?%", r"\1 percent", text)
+
+
+def _is_one(match: re.Match[str]) -> bool:
+    """Whether a measure describes a noun, and so stands in the singular: a $20 bill, a five minute walk."""
+    before, after = match.string[: match.start()], match.string[match.end() :]
+    return bool(_BEFORE_ONE.search(before) and _NOUN_AFTER.match(after))
