@@ -12,7 +12,8 @@ from aoede.evaluation.audio_command import AudioCommand, CommandFailed, CommandR
 from aoede.evaluation.listening import EvaluatorFailed, Listener
 from aoede.evaluation.systems import CommandSystem, FolderSystem, VoiceSystem, open_systems
 from aoede.evaluation.texts import Passage
-from aoede.generation import Voice
+from aoede.generation import Voice, bundled_voices
+from aoede.generation.samples import digest, weights_of
 from aoede.generation.voice_prompt import VoicePrompt
 from tests.evaluation.conftest import RATE, spoken
 from tests.generation.tiny_voice import write_two_stage_voice, write_voice
@@ -168,6 +169,8 @@ def test_the_bundled_voice_needs_no_folder():
     alone, named = (open_systems(names)[0] for names in ([], ["base=bundled"]))
     assert (alone.label, named.label) == ("voice", "base")
     assert alone.source == named.source and alone.source.startswith("aoede-small (flat, ")
+    weights = digest(weights_of(bundled_voices()["aoede-small"]))
+    assert alone.source.endswith(f", weights {weights})")
 
 
 def test_a_voice_prompt_is_given_to_the_voice_that_it_is_for(tmp_path):

@@ -289,7 +289,7 @@ def _open(label: str, source: str, prompt: str | None, device: str) -> System:
     else:
         chosen = None if source == "bundled" and not path.exists() else source
         voice = Voice.from_pretrained(chosen, device=device, voice_prompt=prompt)
-        told = f"{path.name if chosen else voice.name} ({voice.settings.kind}, {_count(voice)})"
+        told = f"{path.name if chosen else voice.name} ({voice.settings.kind}, {_count(voice)}{_weights(chosen)})"
         return VoiceSystem(
             label,
             voice,
@@ -306,6 +306,16 @@ def _open(label: str, source: str, prompt: str | None, device: str) -> System:
 
 def _count(voice: Any) -> str:
     return f"{sum(parameter.numel() for parameter in voice.model.parameters()) / 1e6:.1f} M parameters"
+
+
+def _weights(source: str | None) -> str:
+    """Which weights were measured, so that figures can be told to belong to a voice; "" for a voice prompt's file."""
+    from aoede.generation import find_voice
+    from aoede.generation.samples import digest, weights_of
+
+    if source is not None and Path(source).is_file():
+        return ""
+    return f", weights {digest(weights_of(find_voice(source)))}"
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ How a voice speaks is `speech.py`'s; which samples a voice brings is shown by `r
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -99,6 +100,12 @@ def weights_of(voice: Path) -> dict[str, str]:
     """SHA-256 of every weight file of a voice folder, by its path in it: what a sample or a figure belongs to."""
     files = sorted(voice.glob("*/*.safetensors"))
     return {file.relative_to(voice).as_posix(): file_sha256(file) for file in files}
+
+
+def digest(weights: Mapping[str, str]) -> str:
+    """All weights of a voice in 12 letters, as reports name them."""
+    lines = "".join(f"{name} {found}\n" for name, found in sorted(weights.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()[:12]
 
 
 def write_samples(
