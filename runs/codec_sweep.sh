@@ -8,7 +8,8 @@
 # further words change the recipe. Called again, it goes on where it was stopped. The report is OUT/report, the page
 # OUT/report.results.md. From the environment:
 #   CANDIDATES  names out of the table below, the first is the base          (hop768 hop512 hop384 hop768-4096)
-#   STEPS       updates of each; the learning rate falls over the last third (600)
+#   STEPS       updates of each (600); the learning rate falls over the last two fifths. Nothing is quantized before step 300, or
+#               before that fall: at full rate, codes that come much earlier than that make short trainings diverge
 #   RECIPE      of all of them (recipes/codec_small_24khz.yaml); critics play only where CRITICS=1
 #   THREADS     CPU threads of training (1)        LIMIT  clips that are measured (24)       SPLIT  of them (dev)
 #   RECOGNISER  folder of a whisper model; without one no words are counted
@@ -21,6 +22,7 @@ shift $(($# < 2 ? $# : 2))
 aoede=${AOEDE:-.venv/bin/aoede}
 evaluate=${EVALUATE:-$aoede}
 steps=${STEPS:-600}
+quantize_from=$((steps * 3 / 5 < 300 ? steps * 3 / 5 : 300))
 read -ra candidates <<<"${CANDIDATES:-hop768 hop512 hop384 hop768-4096}"
 
 # What a name stands for. Every hop divides 3,072 samples, so that segments of 0.512 s are as long for all.
@@ -53,8 +55,8 @@ for name in "${candidates[@]}"; do
     if [ ! -d "$out/$name/export" ]; then
         $aoede train codec "${RECIPE:-recipes/codec_small_24khz.yaml}" --out "$out/$name" \
             "data.train=[{manifest: $corpus/synthetic/manifest.jsonl}, {manifest: $corpus/recordings/manifest.jsonl, sources: [festvox_ru, asterisk_es, asterisk_fr, asterisk_ru]}]" \
-            preset=null "model=$(shape "$name")" "${critics[@]}" "loop.steps=$steps" "schedule.decay_steps=$((steps / 3 > 0 ? steps / 3 : 1))" \
-            "quantize_from=$((steps / 4))" "loop.threads=${THREADS:-1}" "$@"
+            preset=null "model=$(shape "$name")" "${critics[@]}" "loop.steps=$steps" "schedule.decay_steps=$((steps - steps * 3 / 5))" "quantize_from=$quantize_from" \
+            "loop.threads=${THREADS:-1}" "$@"
     fi
     [ -d "$out/$name/export" ] || { echo "$name is not finished: call this again"; exit 0; }
     measured+=("$name=$out/$name/export")
