@@ -9,8 +9,8 @@ from aoede.evaluation.intelligibility import score
 RATE = 8000
 
 
-def tone(seconds, level=0.3):
-    return (level * np.sin(2 * np.pi * 440 * np.arange(int(RATE * seconds)) / RATE)).astype(np.float32)
+def tone(seconds, level=0.3, hertz=440):
+    return (level * np.sin(2 * np.pi * hertz * np.arange(int(RATE * seconds)) / RATE)).astype(np.float32)
 
 
 def quiet(seconds):
@@ -18,10 +18,10 @@ def quiet(seconds):
 
 
 def sentence(*pauses):
-    """Tones of half a second with pauses between, and a quiet end."""
+    """Tones of half a second, each higher, with pauses between, and a quiet end."""
     parts = [tone(0.5)]
-    for pause in pauses:
-        parts += [quiet(pause), tone(0.5)]
+    for place, pause in enumerate(pauses, 1):
+        parts += [quiet(pause), tone(0.5, hertz=440 * 2**place)]
     return np.concatenate([*parts, quiet(0.1)])
 
 
@@ -77,3 +77,19 @@ def test_nothing_to_hear_is_silent(audio):
 )
 def test_repeats_count_runs_of_up_to_three_words(words, times):
     assert repeats(words.split()) == times
+
+
+def test_a_voice_keeps_its_own_pace():
+    audio = sentence(0.2, 0.2)  # 1.9 s and a quiet end: 2.0 s
+    assert find_faults(audio, RATE, paced_seconds=1.0) == ("too long",)
+    assert find_faults(audio, RATE, paced_seconds=1.2) == ()
+    assert find_faults(audio, RATE, paced_seconds=3.1) == ()
+    assert find_faults(audio, RATE, paced_seconds=3.3) == ("too short",)
+
+
+def test_the_same_sound_again_and_again_is_a_loop_where_nobody_listened():
+    part = np.concatenate([tone(0.2), tone(0.2, hertz=880), tone(0.2, hertz=1300)])
+    audio = np.concatenate([tone(0.3, hertz=200), part, part, part, part, quiet(0.1)])
+    assert find_faults(audio, RATE) == ("loop",)
+    assert find_faults(audio, RATE, repeats_itself=True) == ()
+    assert find_faults(audio, RATE, score("one two three", "one two three")) == ()

@@ -1,7 +1,7 @@
 """Faults of synthetic speech that an average hides: loops, cut-offs, long silences, wrong length.
 
-Owns the detectors and their thresholds. Each looks at the audio, at its length against the recording, or at the
-alignment of what was said and heard; none needs a model. Knows nothing of who made the audio.
+Owns the detectors and their thresholds. Each looks at the audio, at its length against the recording or the voice's own
+pace, or at the alignment of what was said and heard; none needs a model. Knows nothing of who made the audio.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aoede.evaluation.intelligibility import Score
+from aoede.evaluation.loops import self_likeness
 
 __all__ = ["FaultLimits", "find_faults", "longest_silence", "repeats"]
 
@@ -41,6 +42,17 @@ class FaultLimits:
     fast: float = 0.5
     """A duration of less than this share of the recording's is too short."""
 
+    slow_pace: float = 1.4
+    """A duration of more than this many times what the voice's own pace tells, and half a second more, is too long."""
+
+    fast_pace: float = 0.7
+    """A duration of less than this share of what the voice's own pace tells, less 0.2 s, is too short: words are
+    missing. 200 recordings lay between 0.79 and 1.19."""
+
+    self_likeness: float = 0.69
+    """Sound that is more like what came just before, three times in a row, is a loop, where nobody listened to the
+    words. 150 recordings stayed below 0.59, 60 sound utterances of a voice below 0.68."""
+
     repeat_words: int = 3
     """A run of up to this many words heard `repeat_times` times in a row, and not so in the text, is a loop."""
 
@@ -54,6 +66,9 @@ def find_faults(
     recording_seconds: float | None = None,
     cut: bool = False,
     limits: FaultLimits | None = None,
+    *,
+    paced_seconds: float | None = None,
+    repeats_itself: bool = False,
 ) -> tuple[str, ...]:
     """What is wrong with an utterance, of: "silent", "long silence", "cut off", "too long", "too short", "loop".
 
@@ -62,6 +77,8 @@ def find_faults(
         score: alignment with the text, where a recogniser listened.
         recording_seconds: how long a person (or the teacher) takes for the same text.
         cut: the engine says that its length guard stopped it.
+        paced_seconds: how long the voice takes for it by its own pace, which is known more exactly.
+        repeats_itself: the text does, so its sound may.
     """
     limits = limits or FaultLimits()
     levels = _levels(audio, sample_rate)
@@ -79,6 +96,14 @@ def find_faults(
             faults.append("too long")
         if duration < limits.fast:
             faults.append("too short")
+    seconds = len(audio) / sample_rate
+    if paced_seconds is not None and not {"too long", "too short"} & set(faults):
+        if seconds > limits.slow_pace * paced_seconds + 0.5:
+            faults.append("too long")
+        if seconds < limits.fast_pace * paced_seconds - 0.2:
+            faults.append("too short")
+    if score is None and not repeats_itself and self_likeness(audio, sample_rate) > limits.self_likeness:
+        faults.append("loop")
     if score:
         said = [edit.said for edit in score.edits if edit.said]
         heard = [edit.heard for edit in score.edits if edit.heard]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from aoede.data.manifest import Clip
 from aoede.evaluation.audio_command import CommandFailed
 from aoede.evaluation.codec import align_si_sdr, mel_distance, si_sdr, stft_distance
-from aoede.evaluation.faults import FaultLimits, find_faults
+from aoede.evaluation.faults import FaultLimits, find_faults, repeats
 from aoede.evaluation.intelligibility import Recogniser, Score, score
 from aoede.evaluation.likeness import Likeness, SpeakerComparison
 from aoede.evaluation.quality import QualityMeasure, Unmeasurable
@@ -145,6 +145,7 @@ class Listener:
         aligned: bool = False,
         length_seconds: float | None = None,
         paced_seconds: float | None = None,
+        own_seconds: float | None = None,
         compute_seconds: float | None = None,
         encode_seconds: float | None = None,
         decode_seconds: float | None = None,
@@ -164,6 +165,7 @@ class Listener:
                 that both are the same sound, sample for sample) with.
             length_seconds: length of the same text by the same speaker, where the samples are not at hand.
             paced_seconds: what the text should take about, where nobody recorded it.
+            own_seconds: what it takes by the voice's own pace, for the faults.
             cut: the engine's length guard stopped it.
             notes: kept as they are.
         Raises:
@@ -205,7 +207,16 @@ class Listener:
             encode_seconds=encode_seconds,
             decode_seconds=decode_seconds,
             first_audio_seconds=first_audio_seconds,
-            faults=find_faults(audio, sample_rate, compared, judged, cut, self.limits),
+            faults=find_faults(
+                audio,
+                sample_rate,
+                compared,
+                judged,
+                cut,
+                self.limits,
+                paced_seconds=own_seconds,
+                repeats_itself=repeats(words(clip.text, language)) > 1,
+            ),
             notes=notes,
         )
 

@@ -23,6 +23,7 @@ from aoede.evaluation.codec_trip import trips_of
 from aoede.evaluation.intelligibility import Recogniser
 from aoede.evaluation.likeness import SpeakerComparison
 from aoede.evaluation.listening import EvaluatorFailed, Listener, Utterance
+from aoede.evaluation.pace import expected_seconds
 from aoede.evaluation.quality import QualityMeasure
 from aoede.evaluation.recordings import spread
 from aoede.evaluation.speaker import SpeakerEncoder
@@ -248,6 +249,7 @@ class SpeechRun:
                     target=target,
                     length_seconds=length,
                     paced_seconds=self._paced(passage, target),
+                    own_seconds=self._own_pace(system, passage, target),
                     compute_seconds=spoken.compute_seconds,
                     first_audio_seconds=spoken.first_audio_seconds,
                     cut=spoken.cut,
@@ -262,6 +264,11 @@ class SpeechRun:
         """Seconds that a text would take at the pace of the recording to speak like, by letters."""
         pace = None if target is None else self._pace.get(str(target.audio))
         return None if pace is None else pace * len("".join(words(passage.text, passage.language or "en")))
+
+    def _own_pace(self, system: System, passage: Passage, target: Clip | None) -> float | None:
+        """Seconds that a text takes by the voice's own pace; None like a recording, whose pace is another."""
+        voice = getattr(system, "voice", None)
+        return None if target is not None else expected_seconds(voice, passage.text, self.speaker_of(system, passage))
 
     def _keep(self, system: str, place: int, sound: Sound) -> str:
         file = f"audio/{system}/{place:04d}.flac"
