@@ -118,7 +118,7 @@ class VoiceSystem:
         codec: what its recordings are compared through; None leaves the round trip out.
         own_speaker: who speaks where nobody is asked for.
         prompted: it speaks behind a voice prompt, as that one alone.
-        can_clone: it takes a recording to speak like; a flat one does not.
+        can_clone: it takes a recording to speak like; not every flat one does.
     """
 
     def __init__(
@@ -297,7 +297,7 @@ def _open(label: str, source: str, prompt: str | None, device: str) -> System:
             codec=voice.codec,
             own_speaker=voice.default_speaker,
             prompted=prompt is not None,
-            can_clone=voice.settings.kind == "two-stage",
+            can_clone=voice.can_clone,
         )
     if prompt:
         raise ValueError(f"{label} is no voice folder: a voice prompt is for a two-stage voice")

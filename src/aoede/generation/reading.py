@@ -56,9 +56,23 @@ class TextReader:
 
     def textless(self, ids: Sequence[int]) -> list[int]:
         """Text ids without what is said, as a model trained with `text_dropout` has read them."""
+        return textless(ids, self._names(), self.tokenizer.pad_token_id or 0)
+
+    def said_before(self, ids: Sequence[int]) -> list[int]:
+        """Text ids of a recording, for more text to follow in the same breath: ending in a space where the tokenizer
+        has an id for one."""
+        space = self.tokenizer(" ", add_special_tokens=False)["input_ids"]
+        return [*ids, *(i for i in space if i != self.tokenizer.unk_token_id)]
+
+    def without_name(self, ids: Sequence[int]) -> list[int]:
+        """Text ids without speaker tokens."""
+        names = self._names()
+        return [i for i in ids if i not in names]
+
+    def _names(self) -> set[int]:
         token = self.settings.text.speaker_token
         names = [token.format(speaker=speaker) for speaker in self.settings.speakers]
-        return textless(ids, set(self.tokenizer.convert_tokens_to_ids(names)), self.tokenizer.pad_token_id or 0)
+        return set(self.tokenizer.convert_tokens_to_ids(names))
 
     def _unknown(self, prompt: str, ids: list[int]) -> list[str]:
         unknown = self.tokenizer.unk_token_id

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,11 @@ class Voice:
         return float(self.codec.config.frame_rate)
 
     @property
+    def can_clone(self) -> bool:
+        """Whether it speaks like a recording (`reference`)."""
+        return isinstance(self.model, TwoStageModel) or self.settings.reference_speaker is not None
+
+    @property
     def is_parallel(self) -> bool:
         """Whether text and audio run in parallel positions, so that the pace can be set."""
         return self.model.config.text_stride is not None
@@ -173,12 +179,12 @@ class Voice:
             guidance: how much the text counts, for flat voices trained with `text_dropout`; None takes the voice's own,
                 1 is none and the fastest.
             speed: 0.5 to 2, above 1 is faster; only for voices with parallel positions, flat or two-stage.
-            reference: a recording to speak like, which a two-stage voice hears as an earlier turn: a sound or .snac
-                file, samples [T] at `sample_rate`, or codes.
+            reference: a recording to speak like, which a two-stage voice hears as an earlier turn, and a flat one that
+                can (`can_clone`) goes on from: a sound or .snac file, samples [T] at `sample_rate`, or codes.
             reference_text: what is said in it, word for word.
         Raises:
             ValueError: empty text, foreign script, unknown speaker or event, a setting out of range, a recording
-                without its text or for a flat voice.
+                without its text or for a voice that cannot clone.
         """
         started = time.perf_counter()
         stream = self.stream(
@@ -219,6 +225,8 @@ class Voice:
                 them grow.
         """
         plan = self._planner.text(text, speaker, reference, reference_text)
+        if self.engine is not None and plan.recordings:
+            self._go_on(plan, speed)
         sampling = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "guidance": guidance}
         return self._begin(plan, sampling, seed, speed, chunk_frames)
 
@@ -277,7 +285,14 @@ class Voice:
 
         Arguments and errors are those of `converse` and `stream`; errors come at the call.
         """
-        plan = self._planner.turns(as_turns(turns))
+        turns = as_turns(turns)
+        if not isinstance(self.model, TwoStageModel):
+            for number, turn in enumerate(turns, 1):
+                if turn.audio is not None:
+                    raise ValueError(
+                        f"turn {number}: voice {self.name!r} is flat and hears no recorded turn; use a two-stage voice"
+                    )
+        plan = self._planner.turns(turns)
         if not isinstance(self.model, TwoStageModel):
             plan.notes.append(
                 f"voice {self.name!r} is flat: it speaks each turn by itself and does not hear the others"
@@ -322,7 +337,8 @@ class Voice:
         if self.engine is not None:
             guidance = self.settings.guidance if guidance is None else guidance
             check_guidance(guidance)
-            return FlatWriter(self.engine, sampling, guidance, self.reader.textless)
+            recording = recordings[-1] if recordings else None
+            return FlatWriter(self.engine, sampling, guidance, self.reader.textless, recording)
         assert isinstance(self.model, TwoStageModel)
         if guidance not in (None, 1.0):
             raise ValueError(
@@ -369,11 +385,11 @@ class Voice:
     def _heard(
         self, recording: Recording, text: str | None, speaker: str | None, notes: list[str]
     ) -> tuple[torch.Tensor, float]:
-        """A recording as the turn [n, S + 1] that a two-stage model hears, and its pace in seconds a text id."""
-        if not isinstance(self.model, TwoStageModel):
+        """A recording as a turn [n, S + 1], its text ids and its frames, and its pace in seconds a text id."""
+        if not self.can_clone:
             raise ValueError(
                 f"voice {self.name!r} cannot speak like a recording: its model is flat and hears no earlier turn; use "
-                "a two-stage voice"
+                "a two-stage voice, or a flat one that was trained with speaker_dropout"
             )
         if text is None or not text.strip():
             raise ValueError("a recording to speak like needs its text, word for word (reference_text)")
@@ -382,7 +398,27 @@ class Voice:
         if self.settings.context_turns == 0:
             notes.append(f"voice {self.name!r} was trained without earlier turns: it may not follow the recording")
         ids = self.reader.ids(text, speaker, notes)
-        return turn_frames(self.model, ids, given.frames), len(given.frames) / self.frame_rate / len(ids)
+        pace = len(given.frames) / self.frame_rate / len(ids)
+        if isinstance(self.model, TwoStageModel):
+            return turn_frames(self.model, ids, given.frames), pace
+        ids = self.reader.said_before(ids)
+        heard = torch.full((len(ids) + len(given.frames), self.layout.num_slots + 1), -1)
+        heard[: len(ids), -1], heard[len(ids) :, :-1] = torch.tensor(ids), given.frames
+        return heard, pace
+
+    def _go_on(self, plan: Plan, speed: float) -> None:
+        """A flat voice reads a recording's text and the new one in one breath: named once, at one pace."""
+        if speed != 1.0:
+            raise ValueError(
+                f"speed {speed}: a flat voice keeps the pace of the recording it goes on from; leave it at 1"
+            )
+        plan.pieces = [replace(piece, ids=self.reader.without_name(piece.ids)) for piece in plan.pieces]
+        seconds = sum(int((turn[:, 0] >= 0).sum()) for turn in plan.recordings) / self.frame_rate
+        if seconds > self.settings.max_seconds / 2:
+            plan.notes.append(
+                f"the recording has {seconds:.1f} s, and what follows is read behind it: less than "
+                f"{self.settings.max_seconds / 2:g} s sounds better"
+            )
 
     def _check_speed(self, speed: float) -> None:
         if not SLOWEST <= speed <= FASTEST:

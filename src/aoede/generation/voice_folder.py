@@ -72,8 +72,8 @@ class VoiceSettings:
     first are not counted); None: as many as the model has room for."""
 
     reference_speaker: str | None = None
-    """Of a two-stage voice: the name that turns of a cloned voice are written with where none is given; "" is no name,
-    None the default speaker."""
+    """The name that a cloned voice is written with where none is given; "" is no name. None: of a two-stage voice the
+    default speaker; a flat one takes no recordings then (it learns to from training with `speaker_dropout`)."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "speakers", tuple(self.speakers))
@@ -91,7 +91,7 @@ class VoiceSettings:
             raise ValueError(f"kind is {self.kind!r}; it is {' or '.join(map(repr, get_args(Kind)))}")
         if self.context_turns is not None and self.context_turns < 0:
             raise ValueError(f"context_turns is {self.context_turns}; 0 hears no earlier turn, 3 the last three")
-        for name in ("depth_sampling", "turn", "context_turns", "reference_speaker"):
+        for name in ("depth_sampling", "turn", "context_turns"):
             if self.kind == "flat" and getattr(self, name) is not None:
                 raise ValueError(f'{name} is for two-stage voices; leave it out, or write "kind": "two-stage"')
 
@@ -159,7 +159,8 @@ class VoiceSettings:
     def _of_kind(self) -> dict[str, Any]:
         """What only voices of its kind have."""
         if self.kind == "flat":
-            return {"guidance": self.guidance}
+            own: dict[str, Any] = {"guidance": self.guidance}
+            return own if self.reference_speaker is None else own | {"reference_speaker": self.reference_speaker}
         return {
             "kind": self.kind,
             "depth_sampling": None if self.depth_sampling is None else self.depth_sampling.to_dict(),

@@ -56,7 +56,7 @@ class Generating(Protocol):
 
 
 class FlatWriter:
-    """A flat model: each utterance stands alone."""
+    """A flat model: each utterance stands alone, or goes on from the one recording that it is to sound like."""
 
     def __init__(
         self,
@@ -64,16 +64,24 @@ class FlatWriter:
         sampling: Sampling,
         guidance: float = 1.0,
         textless: Callable[[Sequence[int]], list[int]] | None = None,
+        recording: Tensor | None = None,
     ) -> None:
         """Begin a speech.
 
         Args:
             guidance: see `Request.guidance`.
             textless: makes of an utterance's ids those that guidance compares with; needed where that is not 1.
+            recording: [n, S + 1] text ids, then frames, that every utterance goes on from: one text, one sound.
         """
         assert guidance == 1.0 or textless is not None
         self.engine, self.sampling, self.guidance, self.textless = engine, sampling, guidance, textless
         self.notes: list[str] = []
+        self._said: list[int] = []
+        self._prefix: list[list[int]] = []
+        if recording is not None:
+            is_audio = recording[:, 0] >= 0
+            self._said = recording[~is_audio, -1].tolist()
+            self._prefix = recording[is_audio, :-1].tolist()
 
     def check(self, num_ids: int) -> None:
         """The engine says what does not fit."""
@@ -84,13 +92,15 @@ class FlatWriter:
 
     def write(self, utterance: Utterance) -> Iterator[Step]:
         """Its frames as they come, then a step with its end."""
+        ids = [*self._said, *utterance.ids]
         request = Request(
-            ids=utterance.ids,
+            ids=ids,
+            prefix=self._prefix,
             seed=utterance.seed,
             max_frames=utterance.max_frames,
             text_stride=utterance.text_stride,
             guidance=self.guidance,
-            textless=self.textless(utterance.ids) if self.textless is not None and self.guidance != 1.0 else (),
+            textless=self.textless(ids) if self.textless is not None and self.guidance != 1.0 else (),
         )
         return self.engine.generate([request], self.sampling)
 

@@ -235,7 +235,7 @@ class _App:
             )
             raise ApiError(400, words, code="voice_not_found", param="voice")
         if asked.upload is not None and not cards[0].can_clone:
-            words = f"model {wanted.model!r} cannot speak like a recording: its model is flat; use a two-stage one"
+            words = f"model {wanted.model!r} cannot speak like a recording; use one whose `can_clone` says so"
             raise ApiError(400, words, code="cannot_clone", param="reference")
         if not voice.speakers:
             speaker = None

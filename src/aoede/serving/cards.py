@@ -6,7 +6,6 @@ Owns the cards of GET /v1/audio/voices. Knows nothing of HTTP.
 from __future__ import annotations
 
 from aoede.generation import Voice
-from aoede.models import TwoStageModel
 from aoede.serving.schemas import FrameShape, Limits, VoiceCard
 from aoede.serving.settings import ServerSettings
 
@@ -32,7 +31,7 @@ def voice_cards(model: str, voice: Voice) -> list[VoiceCard]:
             model=model,
             language=voice.settings.text.language,
             default=number == 0,
-            can_clone=isinstance(voice.model, TwoStageModel),
+            can_clone=voice.can_clone,
             has_pace=voice.is_parallel,
             sample_rate=voice.sample_rate,
             frame=frame,

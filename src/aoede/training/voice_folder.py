@@ -38,6 +38,10 @@ class VoiceConfig:
     guidance: float = 1.0
     """Of a flat voice trained with `text_dropout`: how much the text counts when speaking; 1 is none."""
 
+    reference_speaker: str | None = None
+    """The name behind which a recording is gone on with; "" is no name, which `speaker_dropout` teaches. None: a flat
+    voice takes no recordings."""
+
     max_seconds: float = 30.0
     """Longest piece of speech made at once."""
 
