@@ -33,6 +33,8 @@ from aoede.generation.roll import SPEAKERS_FILE, SpeakerNotes
 from aoede.generation.samples import digest, weights_of
 
 ROOT = Path(__file__).resolve().parents[2]
+VOICE = "aoede-small"
+"""The bundled voice that the README tells of."""
 KEPT = "docs/results/bundled_voice.json"
 RESULTS = "docs/results/bundled_voice.md"
 SYSTEMS = {"recording": "recordings", "codec": "codec round trip", "voice": "voice"}
@@ -48,7 +50,7 @@ def main() -> None:
     parser.add_argument("--trust", action="store_true", help="take a report that does not name its weights")
     args = parser.parse_args()
     try:
-        fill(ROOT, args.report, find_voice(None), system=args.system, heard=args.heard, trust=args.trust)
+        fill(ROOT, args.report, find_voice(VOICE), system=args.system, heard=args.heard, trust=args.trust)
         redraw(ROOT)
     except (ValueError, OSError) as error:
         parser.error(str(error))

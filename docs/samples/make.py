@@ -32,7 +32,7 @@ HERE = Path(__file__).resolve().parent
 CORPUS = HERE.parents[2] / "shared" / "corpus" / "synthetic"
 SEED = 0
 SPEAKERS = ("af_heart", "am_michael", "bf_emma", "bm_george", "af_sarah")
-"""Who says a held-out sentence: the four that the voice heard most, and one of two minutes."""
+"""Who says a held-out sentence: the four that the voice heard most, and one heard little."""
 SHORTEST, LONGEST = 3.0, 8.0
 VERSIONS = {"recording": "recording", "codec": "codec round trip", "voice": "voice"}
 
@@ -69,13 +69,13 @@ SENTENCES = (
     Sentence(
         name="names",
         speaker="af_sarah",
-        shows="names; a speaker of two minutes",
+        shows="names; a speaker heard little",
         text="Amelia Hartwell and her brother Oscar moved from Copenhagen to Dublin.",
     ),
     Sentence(
         name="abbreviations",
         speaker="am_liam",
-        shows="abbreviations; a speaker of two minutes",
+        shows="abbreviations; a speaker heard little",
         text="Mr. Lee lives at 21 Baker St., approx. 5 km from the station.",
     ),
     Sentence(
@@ -127,7 +127,7 @@ their sentences are from the stories of the game Battle for Wesnoth (GPL-2+) and
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--voice", metavar="FOLDER", help="the voice (bundled)")
+    parser.add_argument("--voice", metavar="FOLDER", help="the voice (aoede-small)", default="aoede-small")
     parser.add_argument("--corpus", type=Path, metavar="FOLDER", default=CORPUS, help="holds manifest.jsonl")
     parser.add_argument("--out", type=Path, metavar="FOLDER", default=HERE, help="where it goes (docs/samples)")
     args = parser.parse_args()
