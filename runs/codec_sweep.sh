@@ -13,7 +13,8 @@
 #   RECIPE      of all of them (recipes/codec_small_24khz.yaml); critics play only where CRITICS=1
 #   THREADS     CPU threads of training (1)        LIMIT  clips that are measured (24)       SPLIT  of them (dev)
 #   RECOGNISER  folder of a whisper model; without one no words are counted
-#   AOEDE, EVALUATE   the command that trains, and the one that measures (.venv/bin/aoede)
+#   SHAPES_ONLY 1: nothing is trained, only what is exact of each shape is told
+#   AOEDE, EVALUATE, PYTHON   what trains, what measures (.venv/bin/aoede), and the Python that has Aoede
 set -euo pipefail
 cd "$(dirname "$0")/.."
 corpus=${1:-../shared/corpus}
@@ -21,6 +22,7 @@ out=${2:-out/codec-sweep}
 shift $(($# < 2 ? $# : 2))
 aoede=${AOEDE:-.venv/bin/aoede}
 evaluate=${EVALUATE:-$aoede}
+python=${PYTHON:-.venv/bin/python}
 steps=${STEPS:-600}
 quantize_from=$((steps * 3 / 5 < 300 ? steps * 3 / 5 : 300))
 read -ra candidates <<<"${CANDIDATES:-hop768 hop512 hop384 hop768-4096}"
@@ -43,7 +45,54 @@ shape() {
     esac
 }
 
+# What is exact without any training: rates, sizes, FLOPs of a second; and the CPU time of decoding it, in turns, one thread.
+shapes() {
+    local name words=()
+    for name in "$@"; do words+=("$name=$(shape "$name")"); done
+    $python - "${words[@]}" <<'PYTHON'
+import sys, time
+import torch, yaml
+from torch.utils.flop_counter import FlopCounterMode
+from aoede.codec import Snac, SnacConfig
+from aoede.codec.inference import prepare
+
+torch.manual_seed(0)
+torch.set_num_threads(1)
+codecs = {}
+for word in sys.argv[1:]:
+    name, _, shape = word.partition("=")
+    codecs[name] = Snac(SnacConfig.from_dict(yaml.safe_load(shape))).eval()
+seconds = {name: [] for name in codecs}
+rows = {}
+with torch.no_grad():
+    for name, codec in codecs.items():
+        audio = torch.randn(1, 1, 98_304) * 0.05  # 4.096 s: whole frames of every hop
+        with FlopCounterMode(display=False) as encoding:
+            codes = codec.encode(audio)
+        with FlopCounterMode(display=False) as decoding:
+            codec.decode(codes)
+        rows[name] = (encoding.get_total_flops() / 4.096e9, decoding.get_total_flops() / 4.096e9, codes)
+    fast = {name: prepare(codec) for name, codec in codecs.items()}
+    for turn in range(6):
+        for name, codec in fast.items():
+            begun = time.process_time()
+            codec.decode(rows[name][2])
+            if turn > 0:
+                seconds[name].append((time.process_time() - begun) / 4.096)
+print("| codec | codebooks | frame, ms | ids a second | bit/s | parameters | bytes | encode, GFLOP | decode, GFLOP | decode, CPU s |")
+print("|---|---|---|---|---|---|---|---|---|---|")
+for name, codec in codecs.items():
+    c, count = codec.config, sum(p.numel() for p in codec.parameters())
+    print(f"| {name} | {c.num_codebooks} x {c.codebook_size:,} | {1000 / c.frame_rate:.0f} | {c.codes_per_second:.1f} | {c.bits_per_second:.0f} "
+          f"| {count:,} | {4 * count:,} | {rows[name][0]:.2f} | {rows[name][1]:.2f} | {sorted(seconds[name])[len(seconds[name]) // 2]:.3f} |")
+PYTHON
+}
+
 for name in "${candidates[@]}"; do shape "$name" >/dev/null; done
+if [ "${SHAPES_ONLY:-0}" = 1 ]; then
+    shapes "${candidates[@]}"
+    exit
+fi
 mkdir -p "$out/cache"
 out=$(realpath "$out")
 critics=(adversarial=null)
@@ -67,17 +116,4 @@ words=()
 $evaluate evaluate codec "${measured[@]}" "$corpus/synthetic/manifest.jsonl" --split "${SPLIT:-dev}" --limit "${LIMIT:-24}" \
     --level-clips 0 "${words[@]}" --out "$out/report" --results "$out/report.results.md" --title "Codecs after $steps steps each"
 
-echo
-echo "| codec | ids a second | bit/s | frame, ms | weights, bytes |"
-echo "|---|---|---|---|---|"
-for name in "${candidates[@]}"; do
-    python3 - "$name" "$out/$name/export" <<'PYTHON'
-import json, math, os, sys
-name, folder = sys.argv[1:]
-c = json.load(open(f"{folder}/config.json"))
-rate = c["sampling_rate"] / math.prod(c["encoder_rates"])
-ids = sum(rate / stride for stride in c["vq_strides"])
-size = os.path.getsize(f"{folder}/model.safetensors")
-print(f"| {name} | {ids:.1f} | {ids * math.log2(c['codebook_size']):.0f} | {1000 * c['vq_strides'][0] / rate:.1f} | {size:,} |")
-PYTHON
-done
+shapes "${candidates[@]}"

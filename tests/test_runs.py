@@ -193,5 +193,5 @@ def test_a_sweep_trains_each_shape_and_measures_them_side_by_side(script, toys, 
     words = (str(corpus), str(tmp_path / "out"), "data.batch=1", "data.valid_clips=2")
     done = script("codec_sweep.sh", *words, CANDIDATES="hop768 hop384", STEPS="2", LIMIT="2")
     assert done.returncode == 0, done.stderr
-    assert "| hop768 | 54.7 | 602 | 128.0 |" in done.stdout and "| hop384 | 109.4 | 1203 | 64.0 |" in done.stdout
+    assert "| 128 | 54.7 | 602 |" in done.stdout and "| 64 | 109.4 | 1203 |" in done.stdout
     assert "hop384" in (tmp_path / "out" / "report.results.md").read_text()
