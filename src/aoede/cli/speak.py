@@ -15,7 +15,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "--voice", metavar="VOICE", help="folder, bundled name, hub repository or voice prompt (bundled)"
     )
     parser.add_argument("--speaker", metavar="NAME", help="who speaks; `aoede voices` lists them")
-    parser.add_argument("--reference", metavar="FILE", help="a recording to speak like (two-stage voices)")
+    parser.add_argument("--reference", metavar="FILE", help="a recording to speak like (voices that can clone)")
     parser.add_argument("--reference-text", metavar="TEXT", help="what is said in it, word for word")
     parser.add_argument("--voice-prompt", metavar="FILE", help="of `aoede train voice-prompt`, for the voice --voice")
     parser.add_argument("--seed", type=int, default=0, help="another seed, another take (0)")
