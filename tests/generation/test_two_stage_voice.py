@@ -109,7 +109,7 @@ def test_a_turn_is_written_as_training_writes_it(voice, recording):
         Conversation(messages=(said, asked), training_mask=(False, False)), generation_prompt=True
     ).frames
     notes = []
-    heard, pace = voice._heard(recording, "Good day.", "af_heart", notes)
+    heard, pace = voice._hearing.turn(recording, "Good day.", "af_heart", notes)
     ours = torch.cat([heard, turn_frames(voice.model, voice.reader.ids("Hello there.", "bm_george", notes))])
     assert ours.tolist() == trained.tolist()
     assert pace == pytest.approx(31 * FRAME / 8000 / len(voice.reader.ids("Good day.", "af_heart", notes)))

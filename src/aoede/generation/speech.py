@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,9 @@ from aoede.codec import Codec, Snac
 from aoede.codec.folding import FoldedDecoder
 from aoede.generation.decoders import FrameDecoder
 from aoede.generation.engine import Engine
-from aoede.generation.given import Recording, as_frames
+from aoede.generation.given import Recording
 from aoede.generation.guidance import check_guidance
+from aoede.generation.hearing import Hearing
 from aoede.generation.pairing import check_pair, check_slots
 from aoede.generation.parts import layout_of, load_parts
 from aoede.generation.planning import Plan, Planner
@@ -32,7 +32,7 @@ from aoede.generation.sound import Audio
 from aoede.generation.stream import SpeechStream
 from aoede.generation.voice_folder import VoiceSettings, find_voice
 from aoede.generation.voice_prompt import VoicePrompt, voice_of_file
-from aoede.generation.writers import FlatWriter, TwoStageWriter, Writer, turn_frames
+from aoede.generation.writers import FlatWriter, TwoStageWriter, Writer
 from aoede.models import CodecCausalLM, TwoStageModel
 
 SLOWEST, FASTEST = 0.5, 2.0
@@ -147,7 +147,7 @@ class Voice:
     @property
     def can_clone(self) -> bool:
         """Whether it speaks like a recording (`reference`)."""
-        return isinstance(self.model, TwoStageModel) or self.settings.reference_speaker is not None
+        return self._hearing.can_clone
 
     @property
     def is_parallel(self) -> bool:
@@ -226,7 +226,7 @@ class Voice:
         """
         plan = self._planner.text(text, speaker, reference, reference_text)
         if self.engine is not None and plan.recordings:
-            self._go_on(plan, speed)
+            self._hearing.go_on(plan, speed)
         sampling = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "guidance": guidance}
         return self._begin(plan, sampling, seed, speed, chunk_frames)
 
@@ -357,7 +357,11 @@ class Voice:
 
     @property
     def _planner(self) -> Planner:
-        return Planner(self.reader, self._heard, self.default_speaker)
+        return Planner(self.reader, self._hearing.turn, self.default_speaker)
+
+    @property
+    def _hearing(self) -> Hearing:
+        return Hearing(self.codec, self.layout, self.model, self.reader, self.name)
 
     def _begin(
         self, plan: Plan, sampling: dict[str, Any], seed: int, speed: float, chunk_frames: int | None
@@ -381,44 +385,6 @@ class Voice:
             notes=plan.notes,
             chunk_frames=chunk_frames,
         )
-
-    def _heard(
-        self, recording: Recording, text: str | None, speaker: str | None, notes: list[str]
-    ) -> tuple[torch.Tensor, float]:
-        """A recording as a turn [n, S + 1], its text ids and its frames, and its pace in seconds a text id."""
-        if not self.can_clone:
-            raise ValueError(
-                f"voice {self.name!r} cannot speak like a recording: its model is flat and hears no earlier turn; use "
-                "a two-stage voice, or a flat one that was trained with speaker_dropout"
-            )
-        if text is None or not text.strip():
-            raise ValueError("a recording to speak like needs its text, word for word (reference_text)")
-        given = as_frames(recording, self.codec, self.layout)
-        notes += given.notes
-        if self.settings.context_turns == 0:
-            notes.append(f"voice {self.name!r} was trained without earlier turns: it may not follow the recording")
-        ids = self.reader.ids(text, speaker, notes)
-        pace = len(given.frames) / self.frame_rate / len(ids)
-        if isinstance(self.model, TwoStageModel):
-            return turn_frames(self.model, ids, given.frames), pace
-        ids = self.reader.said_before(ids)
-        heard = torch.full((len(ids) + len(given.frames), self.layout.num_slots + 1), -1)
-        heard[: len(ids), -1], heard[len(ids) :, :-1] = torch.tensor(ids), given.frames
-        return heard, pace
-
-    def _go_on(self, plan: Plan, speed: float) -> None:
-        """A flat voice reads a recording's text and the new one in one breath: named once, at one pace."""
-        if speed != 1.0:
-            raise ValueError(
-                f"speed {speed}: a flat voice keeps the pace of the recording it goes on from; leave it at 1"
-            )
-        plan.pieces = [replace(piece, ids=self.reader.without_name(piece.ids)) for piece in plan.pieces]
-        seconds = sum(int((turn[:, 0] >= 0).sum()) for turn in plan.recordings) / self.frame_rate
-        if seconds > self.settings.max_seconds / 2:
-            plan.notes.append(
-                f"the recording has {seconds:.1f} s, and what follows is read behind it: less than "
-                f"{self.settings.max_seconds / 2:g} s sounds better"
-            )
 
     def _check_speed(self, speed: float) -> None:
         if not SLOWEST <= speed <= FASTEST:
