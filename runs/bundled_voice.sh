@@ -7,6 +7,9 @@
 # Every stage goes on where an earlier call stopped, so the whole may be called again until it is done. It runs on two
 # CPU cores in a few hours (figures: docs/results/bundled_voice.md) and uses a GPU where there is one.
 # Stop a stage after a time with CODEC_MINUTES, SPEECH_MINUTES; evaluate with RECOGNISER=folder of a whisper model.
+# MORE=manifest of further clips of the same speakers (../shared/tools/synthesise.py speaks corpora/aoede-small/everyday.tsv):
+# the language model learns from them too. To train the language model alone, on the codes that come with the repository:
+# aoede train speech recipes/speech_bundled.yaml --out out/speech
 set -euo pipefail
 cd "$(dirname "$0")/.."
 corpus=${1:-../shared/corpus}
@@ -23,8 +26,14 @@ mkdir -p "$out"
 "$aoede" prepare "$corpus/synthetic/manifest.jsonl" "$out/codes" --codec "$out/codec/export" \
     --split train --split dev --speed 0.9 --speed 1.1
 
+shards=$out/codes
+if [ -n "${MORE:-}" ]; then
+    "$aoede" prepare "$MORE" "$out/codes-more" --codec "$out/codec/export" --split train --speed 0.9 --speed 1.1
+    shards=$shards,$out/codes-more
+fi
+
 "$aoede" train speech recipes/speech_bundled.yaml --out "$out/speech" \
-    "data.shards=[$out/codes]" "data.codec=$out/codec/export" "loop.max_minutes=${SPEECH_MINUTES:-null}"
+    "data.shards=[$shards]" "data.codec=$out/codec/export" "loop.max_minutes=${SPEECH_MINUTES:-null}"
 [ -d "$out/speech/export" ] || { echo "the language model is not finished: call this again"; exit 0; }
 
 if [ -n "${RECOGNISER:-}" ]; then
