@@ -7,7 +7,7 @@
 # Every stage goes on where an earlier call stopped, so the whole may be called again until it is done. It runs on two
 # CPU cores in a few hours (figures: docs/results/bundled_voice.md) and uses a GPU where there is one.
 # Stop a stage after a time with CODEC_MINUTES, SPEECH_MINUTES; evaluate with RECOGNISER=folder of a whisper model.
-# MORE=manifest of further clips of the same speakers (../shared/tools/synthesise.py speaks corpora/aoede-small/everyday.tsv):
+# MORE=manifest of further clips of the same speakers, each with "split": "train" (../shared/tools/synthesise.py speaks corpora/aoede-small/everyday.tsv):
 # the language model learns from them too. To train the language model alone, on the codes that come with the repository:
 # aoede train speech recipes/speech_bundled.yaml --out out/speech
 set -euo pipefail
