@@ -10,7 +10,7 @@
 #   runs/bundled_voice_gpu.sh run STAGE [K=V ..]  either: train a piece, or to the end; leaves the parts of the first lot in $OUT
 #   runs/bundled_voice_gpu.sh give STAGE N        there: the parts of lot N (1, 2, ...) into $OUT, where they are more than one lot
 #   runs/bundled_voice_gpu.sh join STAGE LOT ..   here: checks the parts that came back, puts them together as $WORK/runs/STAGE
-#   runs/bundled_voice_gpu.sh encode [MANIFEST ..] here, no GPU: codes of the corpus, and of further recordings, by the new codec
+#   runs/bundled_voice_gpu.sh encode [MANIFEST ..] here, no GPU: codes by the new codec, of train and dev of the corpus and of others
 #   runs/bundled_voice_gpu.sh report [STAGE]      here, no GPU: held-out figures of a finished voice (RECOGNISER: a whisper folder)
 #
 # STAGE is codec, speech or two-stage. A piece that is not finished comes back as its newest checkpoint: join it, pack again,
@@ -281,9 +281,9 @@ encode)
     cp -r "$codec" "$work/codec"
     number=0
     for manifest in "$corpus/synthetic/manifest.jsonl" "$@"; do
-        # Held-out clips are left out; of further recordings the whole is for training.
-        splits=(--split train --split dev)
-        aoede prepare "$manifest" "$work/codes/$(printf '%02d' $number)" --codec "$work/codec" "${splits[@]}" --speed 0.9 --speed 1.1
+        # Held-out clips stay out; a further manifest names the splits of its clips as well.
+        aoede prepare "$manifest" "$work/codes/$(printf '%02d' $number)" --codec "$work/codec" --split train --split dev \
+            --speed 0.9 --speed 1.1
         number=$((number + 1))
     done
     du -sb "$work/codes" | awk '{printf "%s  %.1f MB\n", $2, $1 / 1e6}'
