@@ -13,7 +13,7 @@ out=${2:-out}
 aoede=${AOEDE:-.venv/bin/aoede}
 mkdir -p "$out"
 
-# Every clip once slower and once faster too: eight epochs of one speaker's hour and a half would be too many.
+# Every clip once slower and once faster too: an hour and a half of one speaker is soon learnt by heart.
 "$aoede" prepare "$corpus/recordings/manifest.jsonl" "$out/codes-russian" --source festvox_ru \
     --split train --split dev --speed 0.9 --speed 1.1 --batch-seconds 10
 
