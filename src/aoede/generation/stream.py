@@ -58,6 +58,11 @@ class Pacing(Protocol):
     ) -> float:
         """The most seconds that so many text ids may take."""
 
+    def redraw_seconds(
+        self, num_units: int, speaker: str | None, speed: float = 1.0, pace: float | None = None
+    ) -> float | None:
+        """Seconds after which a short utterance is drawn anew; None: never."""
+
     def text_stride(
         self, num_units: int, speaker: str | None, speed: float = 1.0, pace: float | None = None
     ) -> float | None:
@@ -191,8 +196,10 @@ class SpeechStream:
         draw_seed, noise_seed = np.random.SeedSequence([self.seed, number]).generate_state(2).tolist()
         units, pace = len(piece.ids), piece.pace
         limit = voice.guard_seconds(units, piece.speaker, speed, pace)
+        beyond = voice.redraw_seconds(units, piece.speaker, speed, pace)
         utterance = Utterance(
             ids=piece.ids,
+            redraw_beyond=None if beyond is None else math.ceil(beyond * voice.frame_rate),
             seed=draw_seed,
             max_frames=max(1, math.ceil(limit * voice.frame_rate)),
             text_stride=voice.text_stride(units, piece.speaker, speed, pace),

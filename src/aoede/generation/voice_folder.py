@@ -54,6 +54,9 @@ class VoiceSettings:
     max_seconds: float = 30.0
     """No sentence is longer than this."""
 
+    attempts: int = 1
+    """Of a flat voice: how often a short utterance is drawn while it does not end (`redraw_beyond` of writers.py)."""
+
     guidance: float = 1.0
     """Of a flat voice that was trained with `text_dropout`: how much more the text counts (`Request.guidance`); 1 is
     none, and needs half the work."""
@@ -82,6 +85,8 @@ class VoiceSettings:
         if self.max_seconds <= 0:
             raise ValueError(f"max_seconds is {self.max_seconds}; it must be above 0")
         check_guidance(self.guidance)
+        if not 1 <= self.attempts <= 20:
+            raise ValueError(f"attempts is {self.attempts}; it lies in 1 .. 20, and 1 never draws anew")
         if self.kind != "flat" and self.guidance != 1.0:
             raise ValueError("guidance is for flat voices; leave it out")
         for speaker, seconds in self.seconds_per_unit.items():
@@ -159,7 +164,7 @@ class VoiceSettings:
     def _of_kind(self) -> dict[str, Any]:
         """What only voices of its kind have."""
         if self.kind == "flat":
-            own: dict[str, Any] = {"guidance": self.guidance}
+            own: dict[str, Any] = {"guidance": self.guidance, "attempts": self.attempts}
             return own if self.reference_speaker is None else own | {"reference_speaker": self.reference_speaker}
         return {
             "kind": self.kind,

@@ -7,9 +7,10 @@ sound: ids come in, frames go out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,6 +31,10 @@ class Utterance:
     seed: int
     max_frames: int
     text_stride: float | None = None
+
+    redraw_beyond: int | None = None
+    """A flat model draws it anew, with another seed, when it has not ended after so many frames; None: it is told as
+    it comes. For short utterances, since nothing of it is told before its end."""
 
 
 class Writer(Protocol):
@@ -65,16 +70,19 @@ class FlatWriter:
         guidance: float = 1.0,
         textless: Callable[[Sequence[int]], list[int]] | None = None,
         recording: Tensor | None = None,
+        attempts: int = 1,
     ) -> None:
         """Begin a speech.
 
         Args:
             guidance: see `Request.guidance`.
             textless: makes of an utterance's ids those that guidance compares with; needed where that is not 1.
+            attempts: draws of an utterance that may be redrawn (`Utterance.redraw_beyond`); the last one is kept.
             recording: [n, S + 1] text ids, then frames, that every utterance goes on from: one text, one sound.
         """
         assert guidance == 1.0 or textless is not None
         self.engine, self.sampling, self.guidance, self.textless = engine, sampling, guidance, textless
+        self.attempts = attempts
         self.notes: list[str] = []
         self._said: list[int] = []
         self._prefix: list[list[int]] = []
@@ -102,7 +110,24 @@ class FlatWriter:
             guidance=self.guidance,
             textless=self.textless(ids) if self.textless is not None and self.guidance != 1.0 else (),
         )
-        return self.engine.generate([request], self.sampling)
+        if utterance.redraw_beyond is None or self.attempts == 1:
+            yield from self.engine.generate([request], self.sampling)
+            return
+        steps: list[Step] = []
+        for attempt in range(self.attempts):
+            # The first attempt draws what a single one would draw.
+            seed = utterance.seed if attempt == 0 else _another(utterance.seed, attempt)
+            limit = min(utterance.max_frames, utterance.redraw_beyond)
+            steps = list(self.engine.generate([replace(request, seed=seed, max_frames=limit)], self.sampling))
+            if steps[-1].end == "closed":
+                break
+        if attempt > 0:
+            self.notes.append(f"short words went on too long and were drawn {attempt + 1} times")
+        yield from steps
+
+
+def _another(seed: int, attempt: int) -> int:
+    return int(np.random.SeedSequence([seed, attempt]).generate_state(1)[0])
 
 
 class TwoStageWriter:

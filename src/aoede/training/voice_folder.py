@@ -38,6 +38,9 @@ class VoiceConfig:
     guidance: float = 1.0
     """Of a flat voice trained with `text_dropout`: how much the text counts when speaking; 1 is none."""
 
+    attempts: int = 1
+    """Of a flat voice: how often a short utterance is drawn while it does not end."""
+
     reference_speaker: str | None = None
     """The name behind which a recording is gone on with; "" is no name, which `speaker_dropout` teaches. None: a flat
     voice takes no recordings."""
@@ -92,8 +95,9 @@ def write_voice(
             sampling=config.sampling,
             max_seconds=config.max_seconds,
             guidance=config.guidance,
+            attempts=config.attempts,
             depth_sampling=config.depth_sampling,
-            **settings,
+            **({"reference_speaker": config.reference_speaker} | settings),
         )
         told.save(temporary)
 
