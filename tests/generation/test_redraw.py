@@ -75,10 +75,24 @@ def test_a_voice_redraws_what_is_expected_to_be_short(tmp_path):
 
 def test_the_bundled_voice_says_one_word_and_ends():
     voice = Voice.from_pretrained()
-    assert voice.settings.attempts == 4
-    for seed, text in enumerate(("Stop!", "Help!", "Fine.", "Goodbye.")):
+    assert voice.settings.attempts == 6
+    for seed, text in enumerate(("Hello.", "Hello there.", "Good night.", "Thank you.")):
         audio = voice.speak(text, seed=seed)
         assert 0.2 < audio.duration < 1.6, (text, audio.duration, audio.notes)
+
+
+def test_a_word_or_two_takes_what_such_words_take(tmp_path):
+    voice = Voice.from_pretrained(write_voice(tmp_path, text_stride=6.5))
+    settings = replace(
+        voice.settings, seconds_per_unit={"af_heart": 0.01}, seconds_offset={}, short_seconds={5: 0.6, 12: 0.88}
+    )
+    assert [settings.expected_seconds(n, "af_heart") for n in (3, 5, 12)] == [0.6, 0.6, 0.88]
+    assert settings.expected_seconds(9, "bm_george") == pytest.approx(0.76)
+    assert settings.expected_seconds(13, "af_heart") == pytest.approx(0.13)
+    settings.save(tmp_path)
+    assert VoiceSettings.load(tmp_path) == settings
+    with pytest.raises(ValueError, match="short_seconds says 0"):
+        replace(settings, short_seconds={5: 0.0})
 
 
 def test_the_number_of_attempts_is_checked_and_kept(tmp_path):

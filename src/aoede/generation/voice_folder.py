@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
+
 from aoede.data.conversation.turns import TurnText
 from aoede.data.text import TextFrontEnd
 from aoede.generation.guidance import check_guidance
@@ -47,6 +49,10 @@ class VoiceSettings:
 
     seconds_offset: Mapping[str, float] = field(default_factory=dict)
     """Speaker to seconds that every utterance takes besides (pauses at its ends): short texts are not read too fast."""
+
+    short_seconds: Mapping[int, float] = field(default_factory=dict)
+    """Text ids to seconds of audio, whoever speaks: what a word or two takes, where a speaker's line through whole
+    sentences says too little. Read in between; above the largest number the speaker's line holds."""
 
     sampling: Sampling = field(default_factory=Sampling)
     """Defaults of `speak`."""
@@ -92,6 +98,10 @@ class VoiceSettings:
         for speaker, seconds in self.seconds_per_unit.items():
             if not seconds > 0:
                 raise ValueError(f"seconds_per_unit of {speaker!r} is {seconds}; it must be above 0")
+        object.__setattr__(self, "short_seconds", {int(n): float(s) for n, s in sorted(self.short_seconds.items())})
+        for units, seconds in self.short_seconds.items():
+            if units < 1 or not seconds > 0:
+                raise ValueError(f"short_seconds says {seconds} s for {units} ids; both must be above 0")
         if self.kind not in get_args(Kind):
             raise ValueError(f"kind is {self.kind!r}; it is {' or '.join(map(repr, get_args(Kind)))}")
         if self.context_turns is not None and self.context_turns < 0:
@@ -104,6 +114,8 @@ class VoiceSettings:
         """How long so many text ids take; None where nothing is known. A speaker not listed takes the mean pace."""
         if not self.seconds_per_unit:
             return None
+        if self.short_seconds and num_units <= max(self.short_seconds):
+            return float(np.interp(num_units, list(self.short_seconds), list(self.short_seconds.values())))
         means = [sum(known.values()) / max(1, len(known)) for known in (self.seconds_per_unit, self.seconds_offset)]
         each = self.seconds_per_unit.get(speaker or "", means[0])
         return each * num_units + self.seconds_offset.get(speaker or "", means[1])
@@ -139,6 +151,7 @@ class VoiceSettings:
         if missing := sorted({"name", "text"} - set(values)):
             raise ValueError(f"key {', '.join(missing)} is missing")
         values["text"] = TextFrontEnd.from_dict(values["text"])
+        values["short_seconds"] = {int(units): s for units, s in (values.get("short_seconds") or {}).items()}
         values["sampling"] = Sampling.from_dict(values.get("sampling") or {})
         if values.get("depth_sampling") is not None:
             values["depth_sampling"] = Sampling.from_dict(values["depth_sampling"])
@@ -157,6 +170,7 @@ class VoiceSettings:
             "default_speaker": self.default_speaker,
             "seconds_per_unit": dict(self.seconds_per_unit),
             "seconds_offset": dict(self.seconds_offset),
+            "short_seconds": {str(units): seconds for units, seconds in self.short_seconds.items()},
             "sampling": self.sampling.to_dict(),
             "max_seconds": self.max_seconds,
         }

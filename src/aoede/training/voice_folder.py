@@ -38,6 +38,9 @@ class VoiceConfig:
     guidance: float = 1.0
     """Of a flat voice trained with `text_dropout`: how much the text counts when speaking; 1 is none."""
 
+    short_seconds: dict[str, float] = field(default_factory=dict)
+    """Text ids (as text) to seconds that a word or two takes, whoever speaks; see `VoiceSettings.short_seconds`."""
+
     attempts: int = 1
     """Of a flat voice: how often a short utterance is drawn while it does not end."""
 
@@ -96,6 +99,7 @@ def write_voice(
             max_seconds=config.max_seconds,
             guidance=config.guidance,
             attempts=config.attempts,
+            short_seconds={int(units): seconds for units, seconds in config.short_seconds.items()},
             depth_sampling=config.depth_sampling,
             **({"reference_speaker": config.reference_speaker} | settings),
         )
