@@ -45,7 +45,7 @@ def test_words_said_four_times_are_a_loop(spoken, seconds):
     word = samples[start : start + length]
     looped = np.concatenate([samples[: start + length], word, word, word, samples[start + length :]])
     assert "loop" in faults(looped, spoken)
-    assert self_likeness(looped, rate) > 0.85
+    assert self_likeness(looped, rate) > 0.75  # the threshold is 0.69
 
 
 def test_a_loop_that_never_ends_is_a_loop_and_too_long(spoken):
