@@ -125,6 +125,20 @@ def test_pieces_are_heard_as_one_sound_to_the_sample(page, expected):
     np.testing.assert_array_equal(heard, expected[sounds[0] : sounds[-1] + 1])
 
 
+def test_a_take_ends_though_the_clock_still_shows_its_last_block(page):
+    page.say(TEXT)
+    page.until("aoede.stage.player.take !== null")
+    # What a page reads when the last piece's end is told before the clock has gone on.
+    page.value(
+        """(() => {
+          const { player } = aoede.stage;
+          player._now = () => Math.min(player.context.currentTime * 24000, Math.max(player._next - 1, 0));
+        })()"""
+    )
+    page.until("aoede.stage.take?.ended && aoede.stage.player.state === 'idle'", seconds=30)
+    assert page.value("aoede.stage.player.position") == pytest.approx(page.value("aoede.stage.take.seconds"))
+
+
 def test_the_picture_shows_each_level_in_its_colour_and_what_sounds(page, frames):
     page.say(TEXT)
     page.spoken()

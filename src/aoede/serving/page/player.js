@@ -66,7 +66,7 @@ export class Player {
       this._dry = false;
       this._schedule(take.samples.subarray(this._scheduled));
     }
-    if (take.ended && this._scheduled === take.length && this._next <= this._now()) this._finish();
+    if (take.ended && this._scheduled === take.length && (this._pieces.at(-1)?.ended ?? true)) this._finish();
   }
 
   pause() {
@@ -113,7 +113,7 @@ export class Player {
   }
 
   _reset(offset) {
-    this._pieces = []; // {source, when, from, length}, in samples of the context and of the take
+    this._pieces = []; // {source, when, from, length, ended}, in samples of the context and of the take
     this._offset = this._scheduled = offset;
     this._next = 0;
     this._dry = false;
@@ -126,8 +126,13 @@ export class Player {
     source.buffer = buffer;
     source.connect(this.output);
     source.start(this._next / RATE);
-    source.onended = () => this.feed();
-    this._pieces.push({ source, when: this._next, from: this._scheduled, length: samples.length });
+    const piece = { source, when: this._next, from: this._scheduled, length: samples.length, ended: false };
+    // The clock cannot say that a piece was heard: this may be called while it still shows the block the piece ends in.
+    source.onended = () => {
+      piece.ended = true;
+      this.feed();
+    };
+    this._pieces.push(piece);
     this._next += samples.length;
     this._scheduled += samples.length;
   }
