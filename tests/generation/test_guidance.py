@@ -156,8 +156,10 @@ def test_a_wrong_guidance_is_named(folder, tmp_path, capsys):
     out = tmp_path / "speech.wav"
     assert main(["speak", "Hello.", "--voice", str(folder), "--guidance", "11", "-o", str(out)]) == 2
     assert "guidance 11.0 is outside 0 .. 10" in capsys.readouterr().err and not out.exists()
-    with pytest.raises(ValueError, match="guidance is for flat voices"):
-        VoiceSettings(name="x", text=Voice.from_pretrained(folder).settings.text, kind="two-stage", guidance=2.0)
+    text = Voice.from_pretrained(folder).settings.text
+    for name, value in (("guidance", 2.0), ("attempts", 3)):
+        with pytest.raises(ValueError, match=f"{name} is for flat voices"):
+            VoiceSettings(name="x", text=text, kind="two-stage", **{name: value})
 
 
 def test_two_stages_are_not_guided(tmp_path):

@@ -257,6 +257,12 @@ def test_a_dropped_recording_goes_along_with_its_text(page, tmp_path):
     page.view.fill("#reference-text", "Hello.")
     page.say("Hello.")
     page.until("aoede.stage.take?.end === 'done' && aoede.stage.take.asked.reference === true")
+    assert page.view.is_hidden("#clone-hint")
+    page.choose("tiny")
+    hint = "The model of the chosen voice does not hear recordings; choose another."
+    assert page.view.inner_text("#clone-hint") == hint
+    page.view.click("#speak")
+    page.until("document.getElementById('error').textContent.includes(\"model 'tiny' cannot speak like a recording\")")
     page.choose("duo")
     page.view.click("#speak")
     page.until("aoede.stage.take?.end === 'done'")

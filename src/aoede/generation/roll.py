@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from aoede.generation.samples import FOLDER, PAGE, SampleSet
-from aoede.generation.voice_folder import VoiceSettings, bundled_voices, find_voice
+from aoede.generation.voice_folder import VoiceSettings, find_voices
 
 SPEAKERS_FILE = "speakers.json"
 _UNITS = 60
@@ -123,8 +123,7 @@ def voice_card(folder: Path) -> VoiceCard:
 
 def voice_cards(sources: Iterable[str]) -> list[VoiceCard]:
     """The cards of some voices, or of all bundled ones."""
-    folders = [find_voice(source) for source in sources] or list(bundled_voices().values())
-    return [voice_card(folder) for folder in folders or [find_voice(None)]]
+    return [voice_card(folder) for folder in find_voices(sources)]
 
 
 def voices_json(sources: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from tqdm import tqdm
 
 from aoede.data.saving import FORMATS, file_sha256, replacing, write_json
-from aoede.generation.voice_folder import VoiceSettings, bundled_voices, find_voice
+from aoede.generation.voice_folder import VoiceSettings, find_voices
 
 FOLDER, INDEX, PAGE = "samples", "samples.json", "index.html"
 FORMAT = 1
@@ -138,7 +138,7 @@ def write_samples(
         raise ValueError(f"{target} is a file; --samples takes a folder")
     if (target / PAGE).exists() and MARK not in (target / PAGE).read_text(encoding="utf-8", errors="replace"):
         raise ValueError(f"{target / PAGE} is another page: name a new folder, or move it away")
-    found = [(source, VoiceSettings.load(source)) for source in _sources(voices)]
+    found = [(source, VoiceSettings.load(source)) for source in find_voices(voices)]
     texts = [_sentence(settings) if text is None else text for _, settings in found]
     places = [target] if len(found) == 1 else [target / name for name in file_names([s.name for _, s in found])]
     bar = tqdm(total=sum(max(1, len(s.speakers)) for _, s in found), unit="speaker", disable=_hidden(progress))
@@ -163,10 +163,6 @@ def file_names(names: Sequence[str]) -> list[str]:
             unique, number = f"{plain}-{number}", number + 1
         found.append(unique)
     return found
-
-
-def _sources(voices: Iterable[str]) -> list[Path]:
-    return [find_voice(voice) for voice in voices] or list(bundled_voices().values()) or [find_voice(None)]
 
 
 def _sentence(settings: VoiceSettings) -> str:

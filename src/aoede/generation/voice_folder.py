@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -93,8 +93,9 @@ class VoiceSettings:
         check_guidance(self.guidance)
         if not 1 <= self.attempts <= 20:
             raise ValueError(f"attempts is {self.attempts}; it lies in 1 .. 20, and 1 never draws anew")
-        if self.kind != "flat" and self.guidance != 1.0:
-            raise ValueError("guidance is for flat voices; leave it out")
+        for name in ("guidance", "attempts"):
+            if self.kind != "flat" and getattr(self, name) != 1:
+                raise ValueError(f"{name} is for flat voices; leave it out")
         for speaker, seconds in self.seconds_per_unit.items():
             if not seconds > 0:
                 raise ValueError(f"seconds_per_unit of {speaker!r} is {seconds}; it must be above 0")
@@ -236,6 +237,15 @@ def find_voice(source: str | os.PathLike[str] | None = None) -> Path:
         return _download(name)
     there = ", ".join(bundled) or "none"
     raise ValueError(f"no voice {name!r}: it is no folder, and no bundled voice (bundled: {there})")
+
+
+def find_voices(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """The folders of some voices, or of all bundled ones where none is named.
+
+    Raises:
+        ValueError: as `find_voice`, also where none is named and none is bundled.
+    """
+    return [find_voice(source) for source in sources] or list(bundled_voices().values()) or [find_voice(None)]
 
 
 def _download(repository: str) -> Path:

@@ -7,9 +7,11 @@ of training. New rows come from the normal distribution of the old ones, mu + z 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from aoede.models.causal_lm import CodecCausalLM
 from aoede.models.config import CodecLMConfig
@@ -48,28 +50,61 @@ def extend(
     if rows < vocabulary.size:
         generator = torch.Generator().manual_seed(seed)
         new = vocabulary.size - rows
-        embedding.weight = _grown(embedding.weight, draw_rows(embedding.weight, new, generator))
-        embedding.num_embeddings = vocabulary.size
-        head.weight = embedding.weight if tied else _grown(head.weight, draw_rows(head.weight, new, generator))
-        head.out_features = vocabulary.size
-        if head.bias is not None:
-            head.bias = _grown(head.bias, head.bias.mean().expand(new))
+        replace_rows(
+            embedding,
+            head,
+            lambda weight: _grown(weight, draw_rows(weight, new, generator)),
+            lambda bias: _grown(bias, bias.mean().expand(new)),
+        )
     text_config = base.config.get_text_config()
-    text_config.vocab_size = embedding.weight.shape[0]
+    model = codec_model(base.base_model, head, text_config, vocabulary, tied=tied, text_stride=text_stride)
+    model.train(base.training)
+    _check(model, wanted, probe)
+    return model
+
+
+def replace_rows(
+    embedding: nn.Embedding,
+    head: nn.Linear,
+    moved: Callable[[Tensor], nn.Parameter],
+    moved_bias: Callable[[Tensor], nn.Parameter],
+) -> None:
+    """Give an embedding and a head other rows, in place; tied ones stay tied.
+
+    Args:
+        moved: old weight [V_old, H] -> new weight [V, H]; called for the embedding, then for a head of its own.
+        moved_bias: old bias [V_old] -> new bias [V]; called where the head has one.
+    """
+    tied = head.weight is embedding.weight
+    embedding.weight = moved(embedding.weight)
+    head.weight = embedding.weight if tied else moved(head.weight)
+    embedding.num_embeddings = head.out_features = embedding.weight.shape[0]
+    if head.bias is not None:
+        head.bias = moved_bias(head.bias)
+
+
+def codec_model(
+    backbone: nn.Module,
+    head: nn.Linear,
+    text_config: PretrainedConfig,
+    vocabulary: CodecVocabulary,
+    *,
+    tied: bool,
+    text_stride: float | None,
+) -> CodecCausalLM:
+    """A text model's modules, with a row for every id, as a codec language model; `text_config` is taken over."""
+    text_config.vocab_size = head.out_features
     config = CodecLMConfig(
         text_config=text_config,
         vocabulary=vocabulary.to_dict(),
         text_stride=text_stride,
         tie_word_embeddings=tied,
         head_bias=head.bias is not None,
-        dtype=base.dtype,
+        dtype=head.weight.dtype,
     )
     for name in ("bos_token_id", "pad_token_id"):
         setattr(config, name, getattr(text_config, name, None))
-    model = CodecCausalLM(config, backbone=base.base_model, lm_head=head)
-    model.train(base.training)
-    _check(model, wanted, probe)
-    return model
+    return CodecCausalLM(config, backbone=backbone, lm_head=head)
 
 
 @torch.no_grad()

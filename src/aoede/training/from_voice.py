@@ -14,7 +14,8 @@ from transformers import AutoTokenizer
 
 from aoede.codec import Snac
 from aoede.generation import VoiceSettings, find_voice
-from aoede.models import CodecCausalLM, CodecLMConfig, draw_rows
+from aoede.models import CodecCausalLM, draw_rows
+from aoede.models.extend import codec_model, replace_rows
 from aoede.tokens import CodecVocabulary
 from aoede.tokens.vocabulary import FILE_NAME
 
@@ -116,25 +117,15 @@ class StartingVoice:
         embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
         tied = head.weight is embedding.weight
         generator = torch.Generator().manual_seed(seed)
-        embedding.weight = self._moved(embedding.weight, source, means, generator)
-        embedding.num_embeddings = vocabulary.size
-        head.weight = embedding.weight if tied else self._moved(head.weight, source, means, generator)
-        head.out_features = vocabulary.size
-        if head.bias is not None:
-            bias = torch.where(source >= 0, head.bias[source.clamp(min=0)], head.bias.mean())
-            head.bias = nn.Parameter(bias.detach())
-        text_config = model.config.text_config
-        text_config.vocab_size, text_config.pad_token_id = vocabulary.size, pad_id
-        config = CodecLMConfig(
-            text_config=text_config,
-            vocabulary=vocabulary.to_dict(),
-            text_stride=text_stride,
-            tie_word_embeddings=tied,
-            head_bias=head.bias is not None,
-            dtype=torch.float32,
+        replace_rows(
+            embedding,
+            head,
+            lambda weight: self._moved(weight, source, means, generator),
+            lambda bias: nn.Parameter(torch.where(source >= 0, bias[source.clamp(min=0)], bias.mean()).detach()),
         )
-        config.bos_token_id, config.pad_token_id = model.config.bos_token_id, pad_id
-        return CodecCausalLM(config, backbone=model.model, lm_head=head)
+        text_config = model.config.text_config
+        text_config.bos_token_id, text_config.pad_token_id = model.config.bos_token_id, pad_id
+        return codec_model(model.model, head, text_config, vocabulary, tied=tied, text_stride=text_stride)
 
     def describe(self, tokens: dict[str, int]) -> str:
         """What of a run's tokens the voice knows, for a person."""
