@@ -176,6 +176,28 @@ def test_a_sweep_refuses_a_shape_that_it_does_not_know(script, tmp_path):
     assert done.returncode == 2 and "no candidate is called hop7" in done.stderr
 
 
+def test_a_speech_sweep_changes_one_thing_at_a_time_and_tells_the_losses(script, toys, tmp_path):
+    toys.make_recordings(tmp_path / "sounds")
+    toys.make_codec().save_pretrained(tmp_path / "codec")
+    manifest = str(tmp_path / "sounds/manifest.jsonl")
+    assert main(["prepare", manifest, str(tmp_path / "codes"), "--codec", str(tmp_path / "codec")]) == 0
+    words = (str(tmp_path / "out"), f"data.shards=[{tmp_path / 'codes'}]", f"data.codec={tmp_path / 'codec'}")
+    given = {"CANDIDATES": "base subwords", "STEPS": "3", "BATCH": "600", "RECIPE": str(tmp_path / "speech.yaml")}
+    done = script("speech_sweep.sh", *words, **given)
+    assert done.returncode == 0, done.stderr
+    lines = (tmp_path / "out/table.md").read_text().splitlines()
+    assert done.stdout.splitlines()[-4:] == lines and [line.split(" | ")[0] for line in lines[2:]] == [
+        "| base",
+        "| subwords",
+    ]
+    losses = [float(line.split(" | ")[2]) for line in lines[2:]]
+    assert losses[0] != losses[1] and all(2 < loss < 6 for loss in losses)  # ln 64 = 4.2
+    tokens = json.loads((tmp_path / "out/subwords/tokenizer/tokenizer.json").read_text())["model"]["vocab"]
+    assert any(len(token) > 2 for token in tokens), "no sub-words were found in the texts"
+    done = script("speech_sweep.sh", CANDIDATES="base big")
+    assert done.returncode == 2 and "no candidate is called big" in done.stderr
+
+
 @pytest.mark.slow
 def test_codec_codes_and_voice_are_made_one_after_the_other_where_there_is_a_gpu_of_ones_own(script, toys, tmp_path):
     toys.make_recordings(tmp_path / "corpus" / "synthetic")
