@@ -64,7 +64,7 @@ def _abbreviations(text: str) -> str:
         word, before, after = match.group(1), text[: match.start()].rstrip(), text[match.end() :]
         is_numbered = re.search(r"(?:\d+\w?(?: [A-Z]\w+){1,2}|\d(?:st|nd|rd|th))$", before)
         if word.lower() in ("st", "dr") and (
-            is_numbered or (re.search(r"[A-Z]\w*$", before) and not re.match(r"\s+[A-Z]", after))
+            is_numbered or (re.search(r"[A-Z]\w*(?:'s)?$", before) and not re.match(r"\s+[A-Z]", after))
         ):
             street = {"st": "Street", "dr": "Drive"}[word.lower()]
             return street + ("." if match.group().endswith(".") and not after.strip() else "")
@@ -77,8 +77,14 @@ def _abbreviations(text: str) -> str:
 
     text = re.sub(rf"\b({'|'.join(words.TITLES)})\.", title, text, flags=re.IGNORECASE)
     text = re.sub(r"\b(Mr|Mrs|Ms|Dr|St|Mt)\b(?=\s+[A-Z]|,|$)", title, text)
-    before_number = rf"\b({'|'.join(words.BEFORE_NUMBERS)})\.\s*(?=\d)"
+    text = re.sub(r"\b([Tt])emp\.(?=\s+[a-z])", r"\1emperature", text)
+    before_number = rf"\b({'|'.join(words.BEFORE_NUMBERS)})\.\s*#?(?=\d)"
     text = re.sub(before_number, lambda m: words.BEFORE_NUMBERS[m.group(1).lower()] + " ", text, flags=re.IGNORECASE)
+    text = re.sub(
+        r"\b([Vv]ol|[Cc]h|[Ff]ig|[Pp]t|[Aa]rt|[Ss]ec|[Pp]p?)\.\s*(?=[IVXL]+\b(?!'))",
+        lambda m: words.BEFORE_NUMBERS[m[1].lower()] + " ",
+        text,
+    )
     text = re.sub(r"(?<=\d)\s*(min|sec|hrs?|ft|lbs?|oz)\.(?=\s+\S)", r" \1", text)
     text = re.sub(rf"\b({'|'.join(words.ABBREVIATIONS)})\.", other, text, flags=re.IGNORECASE)
     text = re.sub(r"\b(vs|etc)\b(?!\.\w)", lambda m: words.ABBREVIATIONS[m[1]], text)
@@ -117,6 +123,7 @@ def _symbols(text: str) -> str:
         return match.group() if said is None else said + ("'s" if match[2] else "")
 
     text = re.sub(r"\band/or\b", "and or", text)
+    text = re.sub(r"\b([YQM])o\1\b", lambda m: "{0} over {0}".format(words.PERIODS[m[1]]), text)
     text = re.sub(r"(?<=\w)_(?=\w)", " underscore ", text)
     text = text.replace("AT&T", "A T and T")
     text = re.sub(r"\b([A-G])#(?!\w)", r"\1 sharp", text)

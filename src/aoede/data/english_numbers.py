@@ -30,6 +30,12 @@ _COUNT_BEFORE = re.compile(
     r"|[=+×÷*/^√≈~±])\s*$",
     re.IGNORECASE,
 )
+_SCORE_BEFORE = re.compile(
+    r"\b(?:scor\w+|rat(?:e|ed|es|ing)|mark(?:ed|s)?|got|gets?|give|gave|given|solid|test)"
+    r"(?: (?:it|this|that|them|him|her|me|you|us|a|an|of|at|was|is|solid)){0,2}:?\s*$",
+    re.IGNORECASE,
+)
+_SCORE_AFTER = re.compile(r"\s*(?:[.,;:!?)]|$|(?:rating|score|stars|would)\b)")
 _COUNTED_AFTER = re.compile(
     r"\s+(?:people|men|women|children|of\b|percent|hundred|thousand|million|billion|feet|hertz|by\b|other|more\b|new\b|"
     r"(?!(?:was|is|has|as|its|his|this|does|across|us|plus|versus|minus|less|class|crisis|series|news|census)\b)[a-z]\w*s\b)"
@@ -107,6 +113,10 @@ def phones(text: str) -> str:
         text,
     )
     text = re.sub(r"(?<![\w.-])(\(?0\d{2,4}\)?[ -]\d{3,4}[ -]\d{3,4})\b(?![-.]\d)", lambda m: digits(m[1]), text)
+    # Numbers of books, cards and accounts: ten digits and more in four groups and more.
+    groups = r"(?<![\w.-])(?=(?:\d-?){10}|\d-\d-\d-|\d{4} )(\d+(?:-\d+){3,}|\d{4}(?: \d{4}){3})(?![\w-])"
+    text = re.sub(r"#" + groups, lambda m: "number " + digits(m[1]), text)
+    text = re.sub(groups, lambda m: digits(m[1]), text)
     return re.sub(r"(?<![\w-])(\d{3}-\d{4})\b(?!-)", lambda m: digits(m[1]), text)
 
 
@@ -122,7 +132,9 @@ def decades(text: str) -> str:
 
     def spoken(match: re.Match[str]) -> str:
         said = year(int(match.group(1))) if len(match.group(1)) == 4 else cardinal(int(match.group(1)))
-        return said[:-1] + "ies" if said.endswith("y") else said + "s"
+        return said[:-1] + "ies" if said.endswith("y") else said + ("es" if said.endswith("six") else "s")
+
+    text = re.sub(r"(?<=\b[A-Z]-)(\d{1,3})s\b", spoken, text)  # B-52s
 
     text = re.sub(r"(?<=\d0s)\s?[—-]\s?(?='?\d+0s\b)", " to ", text)
     text = re.sub(r"\b(10|100|1,?000)s(?= of\b)", lambda m: f"{say_number(m[1]).removeprefix('one ')}s", text)
@@ -138,6 +150,10 @@ def fractions_and_ranges(text: str) -> str:
         whole, top, bottom = match.group(1) or "", int(match.group(2)), int(match.group(3))
         if top == bottom > 1:
             return f"{whole}{top} out of {top}" if top in (5, 10, 100) else f"{whole}{top} {top}"
+        before, after = match.string[: match.start()], match.string[match.end() :]
+        is_score = _SCORE_BEFORE.search(before) or _SCORE_AFTER.match(after)
+        if not whole and bottom in (10, 100) and is_score:
+            return f"{top} out of {bottom}"
         if (top, bottom) in ((24, 7), (9, 11)) or (top < bottom <= 31 and bottom not in _DENOMINATORS):
             return f"{whole}{top} {bottom}"
         if bottom not in _DENOMINATORS or top >= bottom:
@@ -182,6 +198,8 @@ def numbers(text: str) -> str:
         return f"{match[1]} times ten to the power of {exponent}"
 
     text = re.sub(r"\bCO2\b", "C O 2", text)
+    # The number of a flight or a model: BA2490, RTX4090.
+    text = re.sub(r"\b([A-Z]{2,3})([1-9]\d{3})\b", lambda m: f"{m[1]} {in_pairs(int(m[2]))}", text)
     text = re.sub(r"#\s?(?=\d)", "number ", text)
     text = re.sub(r"#(?=[A-Za-z])", "hashtag ", text)
     text = re.sub(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}\b(?!\.?\d)", lambda m: _network_address(m.group()), text)

@@ -20,8 +20,17 @@ _NOUN_AFTER = re.compile(rf"[\s-](?!(?:{'|'.join(_NO_NOUN.split())})\b)[a-z]")
 
 
 def inches(text: str) -> str:
-    """5'10" and 27" before the marks of quotation go: a mark after a number that closes no quotation means inches."""
-    text = re.sub(r"\b(\d)['′’]\s?(\d{1,2})(?:[\"″”]|'')", r"\1 foot \2", text)
+    """5'10" and 27" before the marks of quotation go: a mark after a number that closes no quotation means inches.
+
+    Minutes and seconds of an angle (51°30'26"N) or of a time (24'30") have the same marks.
+    """
+    text = re.sub(
+        r"(\d+)°\s?(\d{1,2})['′’](?:\s?(\d{1,2}(?:\.\d+)?)(?:[\"″”]|''))?",
+        lambda m: f"{m[1]}° {m[2]} min " + (f"{m[3]} sec " if m[3] else ""),
+        text,
+    )
+    text = re.sub(r"\b(\d{1,3})['′’]\s?(0\d|1[2-9]|[2-5]\d)(?:[\"″”]|'')", r"\1 min \2 sec", text)
+    text = re.sub(r"\b(\d{1,2})['′’]\s?(\d{1,2})(?:[\"″”]|'')", r"\1 foot \2", text)
 
     def inch(match: re.Match[str]) -> str:
         before = match.string[: match.start()]
@@ -70,18 +79,30 @@ def money(text: str) -> str:
     def before(match: re.Match[str]) -> str:
         return spoken(match[1], match[2], match[3] or match[4], _is_one(match))
 
+    text = _continental(text)
     text = re.sub(rf"(?<![\w)])-\s?([{_SIGNS}])(?=\s?\d)", r"minus \1", text)
     text = re.sub(rf"([{_SIGNS}])\s?-(?=\d)", r"minus \1", text)
     text = re.sub(rf"([{_SIGNS}])\s?({NUMBER})\s?[—-]\s?(?=(?:{NUMBER}))", r"\2 to \1", text)
     text = re.sub(rf"(?<=\d)\s?[—-]\s?(?=[{_SIGNS}]\s?\d)", " to ", text)
     text = re.sub(rf"(?:\b(?:US|AU|CA|NZ|A|C))?([{_SIGNS}])\s?({NUMBER})(?:{_MAGNITUDE})?", before, text)
-    text = re.sub(rf"\b(\d+),(\d\d)(?=\s?[{_SIGNS}])", r"\1.\2", text)
     text = re.sub(
         rf"\b({NUMBER})(?:{_MAGNITUDE})?\s?([{_SIGNS}])",
         lambda m: spoken(m[4], m[1], m[2] or m[3], _is_one(m)),
         text,
     )
     return re.sub(r"\b(\d+)\s?¢", lambda m: f"{say_number(m[1])} {'cent' if m[1] == '1' else 'cents'}", text)
+
+
+def _continental(text: str) -> str:
+    """€1.499,00 and 5,50 € as 1,499.00 and 5.50: a comma before two digits parts the cents; 1.000.000 as a million."""
+
+    def swapped(match: re.Match[str]) -> str:
+        return match[1] + match[2].replace(".", ",") + "." + match[3]
+
+    text = re.sub(r"(?<![\w.])\d{1,3}(?:\.000){2,}(?![\w.])", lambda m: m.group().replace(".", ","), text)
+    amount = r"(\d{1,3}(?:\.\d{3})+|\d+),(\d\d)(?!,?\d)"
+    text = re.sub(rf"([{_SIGNS}]\s?){amount}", swapped, text)
+    return re.sub(rf"(?<![\w.,])(){amount}(?=\s?[{_SIGNS}])", swapped, text)
 
 
 def units(text: str) -> str:
@@ -100,6 +121,9 @@ def units(text: str) -> str:
         return f"{number} {words.MAGNITUDES[letter.lower()]}"
 
     text = re.sub(r"(?<=\d)(\s?)μ(?=[mgs]\b)", r"\1µ", text)
+    text = re.sub(r"(?<=\d°)(.{0,20}?)\s?\b([NSEW])\b(?!\.\w)", lambda m: f"{m[1]} {words.COMPASS[m[2]]}", text)
+    text = re.sub(r"(?<=\d)°(?= (?:angle|turn|bend|view|rotation|heat|weather|slope)\b)", " degree", text)
+    text = re.sub(rf"(?<!\d )(?<![\w/])(\d/\d) ({_UNIT})(?![\w/'])", _part_of_one, text)
     text = re.sub(r"\bsq\.\s?(?=ft|m|km|mi)", "sq ", text)
     text = re.sub(r"(?<![\w.])(\d+)\s?(?:ft|feet|foot)\.?\s(\d+)\s?in\b\.?(?=\W|$)", r"\1 ft \2 inches", text)
     text = re.sub(rf"(?<![\w.])({NUMBER})in\b", r"\1 inches", text)
@@ -109,6 +133,13 @@ def units(text: str) -> str:
     text = re.sub(rf"(?<![\w.])({NUMBER})\s?({_UNIT})([²³])?(?![\w/'])", spoken, text)
     text = re.sub(r"(?<=\d)\s?%\s?[—-]\s?(?=\d)", " percent to ", text)
     return re.sub(rf"({NUMBER})\s?%", r"\1 percent", text)
+
+
+def _part_of_one(match: re.Match[str]) -> str:
+    """3/4 tsp: three quarters of a teaspoon."""
+    one = words.UNITS[match[2]].partition("/")[0]
+    share = "half" if match[1] == "1/2" else f"{match[1]} of"
+    return f"{share} {'an' if one[0] in 'aeio' or one == 'hour' else 'a'} {one}"
 
 
 def _is_one(match: re.Match[str]) -> bool:

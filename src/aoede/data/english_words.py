@@ -50,6 +50,9 @@ ACRONYMS = {
 }  # fmt: skip
 """Acronyms that espeak spells and people say, or the other way round; all others are left to it."""
 
+PERIODS = {"Y": "year", "Q": "quarter", "M": "month"}
+"""What YoY, QoQ and MoM compare."""
+
 UNITS = {
     "km": "kilometre", "cm": "centimetre", "mm": "millimetre", "µm": "micrometre", "nm": "nanometre", "m": "metre",
     "kg": "kilogram", "mg": "milligram", "µg": "microgram", "g": "gram", "lb": "pound", "lbs": "pound", "oz": "ounce",
@@ -74,6 +77,9 @@ UNITS = {
     "°C": "degree Celsius/degrees Celsius", "°F": "degree Fahrenheit/degrees Fahrenheit", "°": "degree",
 }  # fmt: skip
 """Unit after a number: "singular" (plural with s) or "singular/plural"."""
+
+COMPASS = {"N": "north", "S": "south", "E": "east", "W": "west"}
+"""What a letter after degrees stands for."""
 
 PER = {
     **{name: name for name in ("second", "minute", "hour", "day", "night", "week", "month", "year", "person", "head")},
@@ -157,7 +163,7 @@ ROYAL = [
 
 COUNTED = [
     "chapter", "part", "volume", "book", "act", "scene", "section", "phase", "war", "type", "class", "level",
-    "appendix", "figure", "table", "bowl", "grade", "stage", "mark", "episode", "lesson", "unit", "season",
+    "appendix", "page", "figure", "table", "bowl", "grade", "stage", "mark", "episode", "lesson", "unit", "season",
     "round", "group", "article", "title",
 ]  # fmt: skip
 """Words whose Roman numeral is a cardinal: chapter four."""
