@@ -26,6 +26,8 @@ FORMAT = 1
 Kind = Literal["flat", "two-stage"]
 BUNDLED = Path(__file__).resolve().parent.parent / "voices"
 """Folder of the voices that come with the package."""
+DEFAULT = "aoede-small"
+"""The bundled voice that speaks where none is named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,10 +205,11 @@ class VoiceSettings:
 
 
 def bundled_voices() -> dict[str, Path]:
-    """Name to folder of the voices inside the package, sorted by name."""
+    """Name to folder of the voices inside the package, the default first, the others sorted by name."""
     if not BUNDLED.is_dir():
         return {}
-    return {folder.name: folder for folder in sorted(BUNDLED.iterdir()) if (folder / FILE_NAME).is_file()}
+    folders = sorted(BUNDLED.iterdir(), key=lambda folder: (folder.name != DEFAULT, folder.name))
+    return {folder.name: folder for folder in folders if (folder / FILE_NAME).is_file()}
 
 
 def find_voice(source: str | os.PathLike[str] | None = None) -> Path:
