@@ -75,6 +75,11 @@ def test_the_shortest_inputs_are_read_or_refused_with_words(written):
             FRONT.prompt(written, "af_heart")
 
 
+def test_a_british_reader_puts_the_day_before_the_month():
+    read = "due on November fifth, open from December first to December twenty-fourth"
+    assert normalise("due on 5/11, open from 1/12 to 24/12", "en-gb").text == read
+
+
 def test_tags_of_html_are_passed_over_and_other_tokens_refused():
     assert FRONT.prepare("<b>Hello</b> <i>there</i>").spoken == "Hello there"
     with pytest.raises(ValueError, match="<cough> looks like an event"):

@@ -17,6 +17,8 @@ WHOLE = (
     "Nos. 3 and 4, vol. 2, pp. 10-15, Fig. 3.1, approx. 5.5 km.",
     "On 21.11.2026 at 192.168.0.1 it cost 1,234.56 in all.",
     "“Stop! Thief!” cried the baker.",
+    "In Smith v. Jones and Roe v. Wade the Rt. Hon. Lee of Yahoo! Inc. spoke.",
+    "Stone et al. (2020) say he is 6 ft. 2 in. tall.",
 )
 CLAUSES = (
     "when the first light came over the hills the whole village was already awake and the bakers had put bread in "
@@ -40,6 +42,19 @@ def test_what_belongs_together_stays_together(text):
         ("Come home.Then we eat.", ["Come home.", "Then we eat."]),
         ("Wow!!! Really?! Yes...", ["Wow!!!", "Really?!", "Yes..."]),
         ("He left at 5 p.m. We stayed.", ["He left at 5 p.m.", "We stayed."]),
+        (
+            "That is Yahoo! Incredible. He is 6 ft. They ate.",
+            ["That is Yahoo!", "Incredible.", "He is 6 ft.", "They ate."],
+        ),
+        (
+            "It takes 15 min. Then you walk. I like et al. But no.",
+            [
+                "It takes 15 min.",
+                "Then you walk.",
+                "I like et al.",
+                "But no.",
+            ],
+        ),
         ("> quoted line\n> another", ["> quoted line", "> another"]),
         ("Title\n=====\nText.", ["Title", "===== Text."]),
     ],

@@ -27,7 +27,9 @@ from aoede.data.english_numbers import (
 )
 from aoede.data.english_quantities import money, rates, units
 
-_NUMERAL = r"(?=[IVXL]+\b)(?:XL|L?X{0,3})(?:IX|IV|V?I{0,3})"
+_NUMERAL = r"(?=[IVXL]+\b)(?:XL|L?X{0,3})(?:IX|IV|V?I{0,3})(?<=[IVXL])"
+_NO_VERB = r"(?!'(?!s\b))"
+"""Not the I of "I'm": only the s of "Elizabeth II's" may follow a numeral."""
 
 
 def expand(text: str, *, day_first: bool = False) -> str:
@@ -38,7 +40,8 @@ def expand(text: str, *, day_first: bool = False) -> str:
         day_first: 3/4/2024 is the third of April (British) and not the fourth of March.
     """
     written = re.findall(r"[^\W\d_]+", text)
-    if sum(len(word) > 1 for word in written) > 3 and all(word.isupper() for word in written):
+    is_prose = any(word.lower() in words.SMALL_WORDS for word in written)  # and no list of acronyms
+    if is_prose and sum(len(word) > 1 for word in written) > 3 and all(word.isupper() for word in written):
         text = text.lower()  # shouted: espeak would spell the short said
     for rule in _RULES:
         text = dates(text, day_first) if rule is dates else rule(text)
@@ -73,10 +76,22 @@ def _abbreviations(text: str) -> str:
         return words.TITLES[word.lower()] if word[0].isupper() else match.group()
 
     def other(match: re.Match[str]) -> str:
+        after = text[match.end() :]
+        if match[1] == "EST" or (match[1] == "Max" and not re.match(r"\s*[a-z\d]", after)):
+            return match.group()  # a time zone, a name
+        if match[1].lower() == "est" and not re.match(r"\s*(?:in )?\d{4}\b", after):
+            return "estimated" + ("." if not after.strip() else "")
         return words.ABBREVIATIONS[match.group(1).lower()] + ("." if not text[match.end() :].strip() else "")
 
     text = re.sub(rf"\b({'|'.join(words.TITLES)})\.", title, text, flags=re.IGNORECASE)
-    text = re.sub(r"\b(Mr|Mrs|Ms|Dr|St|Mt)\b(?=\s+[A-Z]|,|$)", title, text)
+    text = re.sub(r"\b(Mr|Mrs|Ms|Dr|St|Mt|Prof|Rev|Capt|Sgt)\b(?=\s+[A-Z]|,|$)", title, text)
+    text = re.sub(r"\b([bd])\. (?=1\d{3}\b)", lambda m: {"b": "born ", "d": "died "}[m[1]], text)
+    text = re.sub(r"\bRt\.? (?=Hon)", "Right ", text)
+    text = re.sub(r"\b(Hwy|Rte)\.?(?= \d)", lambda m: words.BEFORE_NUMBERS[m[1].lower()].capitalize(), text)
+    text = re.sub(r"(\b[A-Z]\w+) v\.?(?= [A-Z][a-z])", r"\1 versus", text)  # Smith v. Jones
+    text = re.sub(r"\b(pp)\.?(?= \d)", words.BEFORE_NUMBERS["pp"], text)
+    street = r"[A-Z][a-z]+ (?:St|Ave|Rd|Blvd|Dr|Ln|Street|Avenue|Road|Boulevard|Drive|Lane)\b"
+    text = re.sub(rf"(?<=\d )([NSEW])\b\.?(?=\s+{street})", lambda m: words.COMPASS[m[1]].capitalize(), text)
     text = re.sub(r"\b([Tt])emp\.(?=\s+[a-z])", r"\1emperature", text)
     before_number = rf"\b({'|'.join(words.BEFORE_NUMBERS)})\.\s*#?(?=\d)"
     text = re.sub(before_number, lambda m: words.BEFORE_NUMBERS[m.group(1).lower()] + " ", text, flags=re.IGNORECASE)
@@ -85,9 +100,13 @@ def _abbreviations(text: str) -> str:
         lambda m: words.BEFORE_NUMBERS[m[1].lower()] + " ",
         text,
     )
-    text = re.sub(r"(?<=\d)\s*(min|sec|hrs?|ft|lbs?|oz)\.(?=\s+\S)", r" \1", text)
-    text = re.sub(rf"\b({'|'.join(words.ABBREVIATIONS)})\.", other, text, flags=re.IGNORECASE)
-    text = re.sub(r"\b(vs|etc)\b(?!\.\w)", lambda m: words.ABBREVIATIONS[m[1]], text)
+    measures = r"mins?|secs?|hrs?|ft|lbs?|oz|tsp|[Tt]bsp|yds?|mi|gal|qt"
+    text = re.sub(r"\b(fl)\.(?=\s?oz\b)|\b(sq)\.(?=\s?(?:ft|mi)\b)", lambda m: m[1] or m[2], text)
+    text = re.sub(rf"(?<=\d)\s*((?:fl |sq )?(?:{measures}))\.(?=\s+[^\sA-Z]|[,;)])", r" \1", text)
+    text = re.sub(r"(?<=\d)\s*min\.", " mins.", text)
+    text = re.sub(rf"\b({'|'.join(words.ABBREVIATIONS)})\.(?!\.\.)", other, text, flags=re.IGNORECASE)
+    text = re.sub(r"(?<!/)(?<!slash )\b(vs|etc|approx)\b(?![./]\w)", lambda m: words.ABBREVIATIONS[m[1]], text)
+    text = re.sub(r"\b(c/o|w/c)\b", lambda m: "care of" if m[1] == "c/o" else "week commencing", text)
     text = re.sub(r"\bw/o?(?=\s)", lambda m: "without" if m[0] == "w/o" else "with", text)
     either = "|".join(words.EITHER)
     return re.sub(rf"\b({either})/(?=(?:{either})\b)", r"\1 or ", text, flags=re.IGNORECASE)
@@ -107,11 +126,11 @@ def _roman(text: str) -> str:
     names = "|".join(words.COUNTED)
     counted = f"{names.title()}|(?i:{names})(?= {lone})"
     text = re.sub(
-        rf"\b({popes}|(?:{'|'.join(words.ROYAL)})(?= {lone})) ({_NUMERAL})\b(?!')",
+        rf"\b({popes}|(?:{'|'.join(words.ROYAL)})(?= {lone})) ({_NUMERAL})\b{_NO_VERB}",
         lambda m: f"{m[1]} the {ordinal(value(m[2]))}",
         text,
     )
-    text = re.sub(rf"\b({counted}) ({_NUMERAL})\b(?!')", lambda m: f"{m[1]} {cardinal(value(m[2]))}", text)
+    text = re.sub(rf"\b({counted}) ({_NUMERAL})\b{_NO_VERB}", lambda m: f"{m[1]} {cardinal(value(m[2]))}", text)
     return re.sub(
         r"\b([A-Z][a-z]+) (II|III|IV|VI|VII|VIII|IX|XI|XII|XIII)\b", lambda m: f"{m[1]} {cardinal(value(m[2]))}", text
     )
@@ -122,7 +141,20 @@ def _symbols(text: str) -> str:
         said = words.ACRONYMS.get(match[1])
         return match.group() if said is None else said + ("'s" if match[2] else "")
 
-    text = re.sub(r"\band/or\b", "and or", text)
+    text = re.sub(r"\b(and|either)/or\b", r"\1 or", text)
+    strokes = "|".join(words.UNSPOKEN_STROKES)
+    text = re.sub(rf"(?<![\w/])(?:{strokes})(?![\w/])", lambda m: m.group().replace("/", " "), text)
+    text = re.sub(r"\b([yqm])/\1\b", lambda m: "{0} over {0}".format(words.PERIODS[m[1].upper()]), text)
+    text = re.sub(r"(?<=[A-Za-z])\$(?=([A-Z])|[a-z])", lambda m: "S" if m[1] else "s", text)  # Ke$ha
+    # Marks of schools and groups of blood.
+    text = re.sub(r"((?:\b[Gg]rade|\b[Gg]ot|\ban?) (?:an? )?[A-D])-(?![\w-])", r"\1 minus", text)
+    text = re.sub(r"\b(AB|[ABO])-(?= blood\b)", r"\1 minus", text)
+    # Functions: f of x, the sine of thirty degrees.
+    text = re.sub(r"\b([fghP])\((\w)\)", r"\1 of \2", text)
+    text = re.sub(r"\b(sin|cos|tan|log|ln)\(", lambda m: f"{words.FUNCTIONS.get(m[1], m[1])} of ", text)
+    text = re.sub(r"√\s?\(", "√", text)
+    text = text.replace("§§", " sections ")
+    text = re.sub(r"(?<!\S)([<>≤≥])(?=[a-z\d]+)", lambda m: words.BOUNDS[m[1]] + " ", text)
     text = re.sub(r"\b([YQM])o\1\b", lambda m: "{0} over {0}".format(words.PERIODS[m[1]]), text)
     text = re.sub(r"(?<=\w)_(?=\w)", " underscore ", text)
     text = text.replace("AT&T", "A T and T")

@@ -18,9 +18,15 @@ def addresses(text: str) -> str:
     text = re.sub(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+", _spoken, text)
     text = re.sub(r"(?:https?|ftp)://[^\s<>,]*[^\s<>,.;:!?)'\]]|\bwww\.[^\s<>,]*[^\s<>,.;:!?)'\]]", _spoken, text)
     text = re.sub(_SITE, _spoken, text, flags=re.IGNORECASE)
+    text = re.sub(r"\b[a-z][a-z0-9-]+\.(?:ly|be|me|gl|co|us|to|gg|it)/[\w/-]*\w", _spoken, text)
+    text = re.sub(r"\b(localhost|\d+(?:\.\d+){3}):(?=\d{2,5}\b)", r"\1 colon ", text)
+    text = re.sub(r"(?<!\S)(\.{1,2})(?=/)", lambda m: "dot " * len(m[1]), text)  # ./run, ../lib
     text = re.sub(_FILE, _spoken, text, flags=re.IGNORECASE)
     text = re.sub(r"\b([A-Za-z]):(?=\\)", r"\1 colon ", text)
     text = re.sub(r"(?<!\w)~(?=/)", "tilde ", text)
+    text = re.sub(r"(?<!\S)\.NET\b", "dot NET", text)
+    text = re.sub(r"(?<=/)\.(?=[A-Za-z])", " dot ", text)  # ~/.profile
+    text = re.sub(rf"\b({'|'.join(words.NUMBERED)}):? #(?=[A-Z]*\d)", r"\1 number ", text, flags=re.IGNORECASE)
     text = re.sub(r"(?<!\w)#([A-Za-z]\w*)", _hashtag, text)
     return re.sub(r"(?<!\w)@(?=[A-Za-z])", "at ", text)
 

@@ -22,6 +22,7 @@ _DENOMINATORS = frozenset([*range(2, 11), 12, 15, 16, 20, 24, 25, 30, 32, 40, 50
 
 _OLD_YEAR_BEFORE = re.compile(
     r"(?:\b(?:in|since|until|till|by|from|before|after|during|year|years|circa|early|late|mid|of|for|and|to|between|spring|"
+    r"established|founded|"
     rf"summer|autumn|fall|winter|born|died|copyright|{'|'.join(words.MONTHS)}),?|\()\s*$",
     re.IGNORECASE,
 )
@@ -36,6 +37,11 @@ _SCORE_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _SCORE_AFTER = re.compile(r"\s*(?:[.,;:!?)]|$|(?:rating|score|stars|would)\b)")
+_ASKED_AFTER = re.compile(
+    r" (?:people|adults|men|women|children|kids|parents|doctors|dentists|users|customers|patients|students|voters|"
+    r"times)\b"
+)
+"""Who is asked or counted: 9/10 dentists are nine out of ten, 3/10 miles are three tenths."""
 _COUNTED_AFTER = re.compile(
     r"\s+(?:people|men|women|children|of\b|percent|hundred|thousand|million|billion|feet|hertz|by\b|other|more\b|new\b|"
     r"(?!(?:was|is|has|as|its|his|this|does|across|us|plus|versus|minus|less|class|crisis|series|news|census)\b)[a-z]\w*s\b)"
@@ -85,6 +91,14 @@ def in_pairs(number: int) -> str:
     return f"{cardinal(number // 100)} {cardinal(number % 100)}" if number % 100 >= 10 else cardinal(number)
 
 
+def model_number(written: str) -> str:
+    """911 -> "nine eleven", 501 -> "five oh one", 1549 -> "fifteen forty-nine"."""
+    front, back = divmod(int(written), 100)
+    if not back:
+        return cardinal(int(written))
+    return f"{cardinal(front)} {'oh ' if back < 10 else ''}{cardinal(back)}"
+
+
 def say_number(written: str) -> str:
     """ "1,250.50" -> "one thousand two hundred and fifty point five zero"; "007" and very long ones digit by digit."""
     whole, _, fraction = written.replace(",", "").partition(".")
@@ -102,7 +116,21 @@ def digits(written: str) -> str:
 
 
 def phones(text: str) -> str:
-    """Phone numbers, digit by digit in their groups."""
+    """Phone numbers and codes, digit by digit in their groups."""
+    # "Your code is 4829", "text STOP to 40404", "the card ending in 4321", and the code after a state of the USA.
+    code = r"(?:codes?|PIN|pin|passcode|password|OTP|account number)(?: (?:is|was|to))?:?"
+    code = rf"{code}|(?:card|account|number) ending in"
+    text = re.sub(
+        rf"\b({code}) (\d{{5}}-\d{{4}}|\d{{4,8}})\b(?![.,-]?\d| times| lines)", lambda m: f"{m[1]} {digits(m[2])}", text
+    )
+    text = re.sub(r"\b([Tt]ext [A-Z]+ to) (\d{4,6})\b", lambda m: f"{m[1]} {digits(m[2])}", text)
+    text = re.sub(
+        rf"(?<=[a-z.,] )({'|'.join(words.STATES)}) (\d{{5}}(?:-\d{{4}})?)\b(?!,?\d)",
+        lambda m: f"{words.STATES[m[1]]} {digits(m[2])}",
+        text,
+    )
+    keys = r"\b((?:press|dial|push|hit)(?: the)?) \*(\d*)"
+    text = re.sub(keys, lambda m: f"{m[1]} star {digits(m[2])}".strip(), text, flags=re.IGNORECASE)
     call = r"\b((?:call|dial|phone|ring|text)(?:s|ed|ing|ling)?) (911|999|112|111|101|988)\b"
     text = re.sub(call, lambda m: f"{m[1]} {digits(m[2])}", text, flags=re.IGNORECASE)
     abroad = r"(?<![\w.+])\+(\d{1,3}(?:[ .-]?\(?\d{1,5}\)?){2,5})(?![\w-])"
@@ -135,12 +163,32 @@ def decades(text: str) -> str:
         return said[:-1] + "ies" if said.endswith("y") else said + ("es" if said.endswith("six") else "s")
 
     text = re.sub(r"(?<=\b[A-Z]-)(\d{1,3})s\b", spoken, text)  # B-52s
-
+    text = _models(text)
     text = re.sub(r"(?<=\d0s)\s?[—-]\s?(?='?\d+0s\b)", " to ", text)
+    text = re.sub(r"(?<!\w)'00s\b", "two thousands", text)
+    text = re.sub(r"(?<='\d\d)\s?[—-]\s?(?='\d\d\b)", " to ", text)
     text = re.sub(r"\b(10|100|1,?000)s(?= of\b)", lambda m: f"{say_number(m[1]).removeprefix('one ')}s", text)
     text = re.sub(r"\b(1[1-9]\d0|20\d0)'?s\b", spoken, text)
-    text = re.sub(r"(?<!\w)'?([2-9]0)'?s\b", spoken, text)
+    text = re.sub(
+        r"(?<!\w)(?<!\bfor )(?<!\bafter )(?<!\b[Ee]very )(?<!\btook )(?<!\b[Ww]ait )'?([2-9]0)'?s\b", spoken, text
+    )
     return re.sub(r"(?<!\w)'(\d\d)(?!\w)", lambda m: short_year(m[1]), text)
+
+
+def _models(text: str) -> str:
+    """A Porsche 911, the Boeing 737-800, flight UA 328: in pairs."""
+
+    def spoken(match: re.Match[str]) -> str:
+        made, number, kind, tail = match.groups()
+        said = model_number(number) + (f" {cardinal(int(kind))}" if kind else "")
+        if tail == "s":
+            said = said[:-1] + "ie" if said.endswith("y") else said
+        return made + " " * made.endswith("A") + said + tail + " " * match.string[match.end() :][:1].isalpha()
+
+    counted = r"(?![.,]?\d| (?:km|kilomet|mi\b|miles|feet|ft\b|m\b|people|passengers|seats|hours))"
+    made = rf"\b((?:{'|'.join(words.MODELS)}) |Airbus A)"
+    text = re.sub(rf"{made}(\d{{3,4}})(?:-(\d{{2,3}}))?(s?)(?=[A-Z]?\b|neo\b){counted}", spoken, text)
+    return re.sub(r"(?<![\w.-])()(7[0-8]7)-([89]|10|[1-9]00)()(?![\w-])", spoken, text)
 
 
 def fractions_and_ranges(text: str) -> str:
@@ -154,6 +202,8 @@ def fractions_and_ranges(text: str) -> str:
         is_score = _SCORE_BEFORE.search(before) or _SCORE_AFTER.match(after)
         if not whole and bottom in (10, 100) and is_score:
             return f"{top} out of {bottom}"
+        if bottom == 10 and _ASKED_AFTER.match(after):
+            return f"{top} out of {bottom}"
         if (top, bottom) in ((24, 7), (9, 11)) or (top < bottom <= 31 and bottom not in _DENOMINATORS):
             return f"{whole}{top} {bottom}"
         if bottom not in _DENOMINATORS or top >= bottom:
@@ -165,6 +215,8 @@ def fractions_and_ranges(text: str) -> str:
     def years(match: re.Match[str]) -> str:
         first, sign, second = match.groups()
         if len(second) == 2 and int(second) <= int(first[2:]):
+            if sign == "-" and 1 <= int(second) <= 12:
+                return f"{words.MONTHS[int(second) - 1]} {year(int(first))}"
             return match.group()
         if _COUNT_BEFORE.search(match.string[: match.start()]):
             return f"{cardinal(int(first))} to {cardinal(int(second))}"
@@ -173,11 +225,14 @@ def fractions_and_ranges(text: str) -> str:
 
     def span(match: re.Match[str]) -> str:
         first, second = match.groups()
-        return f"{first} {second}" if first == second else f"{first} to {second}"
+        return f"{first} {second}" if first == second or (first, second) == ("24", "7") else f"{first} to {second}"
 
     text = re.sub(r"\b(1[1-9]\d\d|20\d\d)\s?([—/-])\s?(1[1-9]\d\d|20\d\d|\d\d)\b(?![—/-]?\d)", years, text)
+    text = text.replace("24/7/365", "24 7, 365")
     text = re.sub(r"\b(\d+\s+)?(\d{1,3})/(\d{1,4})\b(?!/)", fraction, text)
     text = re.sub(r"(?<=[=+×÷*])(\s*\d+)\s[—-]\s(?=\d)|\b(\d+)\s[—-]\s(?=\d+\s*=)", r"\1\2 minus ", text)
+    if "=" in text:
+        text = re.sub(r"(?<=\d[a-z])\s[—-]\s(?=\d)", " minus ", text)  # 3x - 5
     text = re.sub(rf"(?<![\w.-])({NUMBER})\s?[—-]\s?({NUMBER})(?![\w-])", span, text)
     text = re.sub(rf"(?<![\w.-])({NUMBER})\s?[—-]\s?(?={NUMBER})(?=[\d.,]+ [a-z]+\b)", r"\1 to ", text)
     return re.sub(r"(?<=\d):(?=\d)", " to ", text)
@@ -200,7 +255,13 @@ def numbers(text: str) -> str:
     text = re.sub(r"\bCO2\b", "C O 2", text)
     # The number of a flight or a model: BA2490, RTX4090.
     text = re.sub(r"\b([A-Z]{2,3})([1-9]\d{3})\b", lambda m: f"{m[1]} {in_pairs(int(m[2]))}", text)
-    text = re.sub(r"#\s?(?=\d)", "number ", text)
+    text = re.sub(r"\b([A-G])#\s?(?=\d)", r"\1 sharp ", text)
+    text = re.sub(r"(?<![A-G])#\s?(?=\d)", "number ", text)
+    text = re.sub(r"(?<=\d)!(?=\s*=)", " factorial", text)
+    text = re.sub(r"(?<=\d)\s?[xX]\s?(?=10\s?\^)", " × ", text)
+    text = re.sub(r"(?<![\w.])\.(?=\d\d[ -]cal)", "", text)  # a .45 caliber pistol
+    often = r"\b(\d+)x(?:/(?=day|week|month|year|hour)|(?= (?:a|per|daily|weekly|monthly|yearly)\b))"
+    text = re.sub(often, lambda m: _how_often(m[1]) + (" a " if m[0].endswith("/") else ""), text)
     text = re.sub(r"#(?=[A-Za-z])", "hashtag ", text)
     text = re.sub(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}\b(?!\.?\d)", lambda m: _network_address(m.group()), text)
     text = re.sub(r"(?<![\w.])[vV]?\d+(?:\.\d+){2,}", lambda m: _version(m.group()), text)
@@ -210,11 +271,14 @@ def numbers(text: str) -> str:
     text = re.sub(
         r"\b(\d{3,4})\s?[xX×]\s?(\d{3,4})\b", lambda m: f"{in_pairs(int(m[1]))} by {in_pairs(int(m[2]))}", text
     )
+    text = re.sub(r"(?<=\d)\s*[xX]\s*(?=\d+\s*=)", " times ", text)
     text = re.sub(r"(?<=\d)\s*[xX]\s*(?=\d)", " by ", text)
     text = re.sub(r"\b([1-5])\*(?=\s|$)", r"\1 star", text)
     text = re.sub(r"(?<=\d)\s*\*\s*(?=\d)", " times ", text)
     text = re.sub(r"(?<=[\w)])\s*\^\s*([23])(?!\d)", lambda m: f" {'squared' if m[1] == '2' else 'cubed'}", text)
     text = re.sub(r"(?<=[\w)])\s*\^\s*(-?)(?=\w)", lambda m: " to the power of " + "minus " * bool(m[1]), text)
+    text = re.sub(r"(?<=\d)\s?~\s?(?=\d)", " to ", text)
+    text = re.sub(r"\b(UTC|GMT)-(?=\d)", r"\1 minus ", text)
     text = re.sub(r"(?<![\d])~\s?(?=[\d$£€])", "about ", text)
     text = re.sub(r"(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])", " ", text)
     text = re.sub(r"(?<![\w.])\.(?=\d)", "0.", text)
@@ -232,6 +296,10 @@ def _is_year(written: str, before: str, after: str) -> bool:
 def _version(written: str) -> str:
     parts = [cardinal(int(part)) if len(part) < 5 else digits(part) for part in re.findall(r"\d+", written)]
     return ("version " if written[0] in "vV" else "") + " point ".join(parts)
+
+
+def _how_often(times: str) -> str:
+    return {"1": "once", "2": "twice"}.get(times) or f"{times} times"
 
 
 def _network_address(written: str) -> str:

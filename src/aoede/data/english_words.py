@@ -9,6 +9,7 @@ MONTHS += ["July", "August", "September", "October", "November", "December"]
 WEEKDAYS = {
     "Mon": "Monday", "Tue": "Tuesday", "Tues": "Tuesday", "Wed": "Wednesday", "Thu": "Thursday", "Thur": "Thursday",
     "Thurs": "Thursday", "Fri": "Friday", "Sat": "Saturday", "Sun": "Sunday",
+    "Weds": "Wednesday",
 }  # fmt: skip
 """Short for a day, where a dot, a date or another day stands beside it."""
 
@@ -17,7 +18,7 @@ TITLES = {
     "fr": "Father", "gen": "General", "col": "Colonel", "maj": "Major", "capt": "Captain", "cpt": "Captain",
     "lt": "Lieutenant", "sgt": "Sergeant", "cmdr": "Commander", "gov": "Governor", "sen": "Senator",
     "rep": "Representative", "hon": "Honorable", "pres": "President", "messrs": "Messieurs", "mme": "Madame",
-    "mt": "Mount", "st": "Saint", "ft": "Fort",
+    "mt": "Mount", "st": "Saint", "ft": "Fort", "msgr": "Monsignor",
 }  # fmt: skip
 """Abbreviations before a name: a dot after them never ends a sentence."""
 
@@ -35,11 +36,13 @@ BEFORE_NUMBERS = {
     "no": "number", "nos": "numbers", "fig": "figure", "figs": "figures", "vol": "volume", "ch": "chapter",
     "p": "page", "pp": "pages", "sec": "section", "eq": "equation", "art": "article", "pt": "part",
     "apt": "apartment", "rm": "room", "ver": "version", "para": "paragraph", "c": "circa", "ca": "circa",
+    "hwy": "highway", "rte": "route",
 }  # fmt: skip
 """Abbreviations only when a number follows ("No. 5", but "No. Never.")."""
 
 DOTTED = {
     "e.g": "for example", "i.e": "that is", "a.m": "AM", "p.m": "PM", "a.k.a": "also known as", "p.s": "PS",
+    "p.a": "per annum",
 }  # fmt: skip
 """Abbreviations with dots inside, without the last one; others of that form are spelled (U.S.)."""
 
@@ -49,6 +52,15 @@ ACRONYMS = {
     **{name: " ".join(name) for name in ("LED", "VIP", "FAQ", "ICU", "IQ", "ETA", "AWS", "ER", "UX", "QA", "EQ")},
 }  # fmt: skip
 """Acronyms that espeak spells and people say, or the other way round; all others are left to it."""
+
+UNSPOKEN_STROKES = ["N/A", "I/O", "A/C", "A/B", "AC/DC", "TCP/IP", "CI/CD"]
+"""Names with a stroke that nobody says."""
+
+SMALL_WORDS = frozenset([
+    "the", "and", "you", "is", "it", "to", "of", "in", "on", "for", "not", "no", "now", "we", "my", "do", "are", "was",
+    "this", "that", "all", "your", "be", "or", "if", "but", "at", "from", "have", "he", "she", "they", "with", "by",
+])  # fmt: skip
+"""Words that tell a shouted sentence from a list of acronyms."""
 
 PERIODS = {"Y": "year", "Q": "quarter", "M": "month"}
 """What YoY, QoQ and MoM compare."""
@@ -61,8 +73,12 @@ UNITS = {
     "mph": "mile per hour/miles per hour", "kph": "kilometre per hour/kilometres per hour",
     "fps": "frame per second/frames per second", "rpm": "RPM/RPM", "bpm": "BPM/BPM", "dpi": "DPI/DPI",
     "GHz": "gigahertz/gigahertz", "MHz": "megahertz/megahertz", "kHz": "kilohertz/kilohertz", "Hz": "hertz/hertz",
-    "kB": "kilobyte", "KB": "kilobyte", "MB": "megabyte", "GB": "gigabyte", "TB": "terabyte", "PB": "petabyte",
-    "KiB": "kibibyte", "MiB": "mebibyte", "GiB": "gibibyte",
+    "kt": "knot", "kts": "knot", "atm": "atmosphere", "ly": "light year", "pts": "point",
+    "mmHg": "millimetre of mercury/millimetres of mercury", "mcg": "microgram", "fl oz": "fluid ounce",
+    "mpg": "mile per gallon/miles per gallon", "Tsp": "teaspoon", "Tbsp": "tablespoon",
+    "Mb": "megabit", "Gb": "gigabit",
+    "kB": "kilobyte", "KB": "kilobyte", "MB": "megabyte", "GB": "gigabyte", "TB": "terabyte",
+    "PB": "petabyte", "KiB": "kibibyte", "MiB": "mebibyte", "GiB": "gibibyte",
     "kbps": "kilobit per second/kilobits per second", "Mbps": "megabit per second/megabits per second",
     "Gbps": "gigabit per second/gigabits per second", "kbit": "kilobit", "Mbit": "megabit", "Gbit": "gigabit",
     "kW": "kilowatt", "MW": "megawatt", "GW": "gigawatt", "W": "watt", "kWh": "kilowatt hour", "MWh": "megawatt hour",
@@ -78,6 +94,18 @@ UNITS = {
 }  # fmt: skip
 """Unit after a number: "singular" (plural with s) or "singular/plural"."""
 
+LENGTHS = ["mm", "cm", "m", "km", "ft", "in", "inch", "inches", "yd"]
+"""Units between which an x is a "by"."""
+
+IMPERIAL = ["lb", "lbs", "oz", "fl", "pt", "pint", "pints", "in", "inches", "ft", "cup", "cups"]
+"""What a metric amount of a recipe is given in again after a stroke."""
+
+CONTAINERS = [
+    "can", "tin", "jar", "bag", "pack", "packet", "bottle", "box", "carton", "stick", "tub", "film", "supply", "round",
+    "bullet", "lens", "tablet", "capsule",
+]  # fmt: skip
+"""Nouns before which a measure stands in the singular: two four hundred gram cans."""
+
 COMPASS = {"N": "north", "S": "south", "E": "east", "W": "west"}
 """What a letter after degrees stands for."""
 
@@ -89,7 +117,7 @@ PER = {
     "yr": "year", "kg": "kilogram", "g": "gram", "lb": "pound", "oz": "ounce", "l": "litre", "L": "litre",
     "ml": "millilitre", "mL": "millilitre", "dL": "decilitre", "gal": "gallon", "m": "metre", "km": "kilometre",
     "cm": "centimetre", "mi": "mile", "GB": "gigabyte", "MB": "megabyte", "kWh": "kilowatt hour", "px": "pixel",
-    "sq ft": "square foot",
+    "sq ft": "square foot", "bbl": "barrel",
 }  # fmt: skip
 """What may stand under the stroke of a price or a rate: $20/hour, 16 MB/s."""
 
@@ -106,6 +134,7 @@ CURRENCIES = {
 
 MAGNITUDES = {
     "k": "thousand", "m": "million", "mn": "million", "bn": "billion", "b": "billion", "tn": "trillion",
+    "trn": "trillion",
 }  # fmt: skip
 
 SYMBOLS = {
@@ -123,6 +152,11 @@ SYMBOLS = {
 }  # fmt: skip
 """Symbols that have a name when nothing else has read them."""
 
+BOUNDS = {"<": "less than", ">": "more than", "≤": "at most", "≥": "at least"}
+"""The same signs right before a number, with nothing that is compared: >50% of users."""
+
+FUNCTIONS = {"sin": "sine", "cos": "cosine", "tan": "tangent"}
+
 IN_ADDRESS = {
     ".": "dot", "/": "slash", "-": "dash", "_": "underscore", "?": "question mark", "=": "equals", "&": "and",
     "#": "hash", "%": "percent", ":": "colon", "~": "tilde", "@": "at", "+": "plus",
@@ -135,6 +169,9 @@ SUFFIXES = [
     "shop", "store",
 ]  # fmt: skip
 """Ends of an address that is written without www; those that are words of English (it, in, me) are not here."""
+
+NUMBERED = ["order", "invoice", "ticket", "case", "item", "part", "model", "reference", "ref", "tracking", "claim"]
+"""What has a number and no hashtag: order #A12."""
 
 FILE_SUFFIXES = [
     "pdf", "jpg", "jpeg", "png", "gif", "svg", "webp", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "txt", "csv",
@@ -167,3 +204,19 @@ COUNTED = [
     "round", "group", "article", "title",
 ]  # fmt: skip
 """Words whose Roman numeral is a cardinal: chapter four."""
+
+MODELS = ["Boeing", "Airbus", "Porsche", "Peugeot", "Levi's", "RTX", "GTX", "[Ff]light", "[Ff]light [A-Z]{2}"]
+"""What stands before a number that is said in pairs: a Porsche nine eleven, flight fifteen forty-nine."""
+
+STATES = {
+    "AL": "Alabama", "AK": "Alaska", "AZ": "Arizona", "AR": "Arkansas", "CA": "California", "CO": "Colorado",
+    "CT": "Connecticut", "DE": "Delaware", "DC": "DC", "FL": "Florida", "GA": "Georgia", "HI": "Hawaii", "ID": "Idaho",
+    "IL": "Illinois", "IN": "Indiana", "IA": "Iowa", "KS": "Kansas", "KY": "Kentucky", "LA": "Louisiana", "ME": "Maine",
+    "MD": "Maryland", "MA": "Massachusetts", "MI": "Michigan", "MN": "Minnesota", "MS": "Mississippi", "MO": "Missouri",
+    "MT": "Montana", "NE": "Nebraska", "NV": "Nevada", "NH": "New Hampshire", "NJ": "New Jersey", "NM": "New Mexico",
+    "NY": "New York", "NC": "North Carolina", "ND": "North Dakota", "OH": "Ohio", "OK": "Oklahoma", "OR": "Oregon",
+    "PA": "Pennsylvania", "RI": "Rhode Island", "SC": "South Carolina", "SD": "South Dakota", "TN": "Tennessee",
+    "TX": "Texas", "UT": "Utah", "VT": "Vermont", "VA": "Virginia", "WA": "Washington", "WV": "West Virginia",
+    "WI": "Wisconsin", "WY": "Wyoming",
+}  # fmt: skip
+"""States of the USA before a code of the post; without one, "OK" and "ME" are mostly something else."""

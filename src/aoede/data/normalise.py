@@ -32,7 +32,8 @@ _SPELLING = str.maketrans(
 
 _OPENING, _CLOSING = "([{（【〔", ")]}）】〕"
 _DASH = re.compile(r"\s+-{1,3}\s+|(?<=\w)-{2,3}(?=\w)|---?")
-_SMILEY = re.compile(r"¯\\?_\(ツ\)_/¯|(?<![\w)])(?:[:;=]['-]?[)(DPp]|<3)(?!\w)")
+_LOVE = r"<3(?! (?:days|weeks|months|years|hours|minutes|seconds|people)\b)"
+_SMILEY = re.compile(rf"¯\\?_\(ツ\)_/¯|(?<![\w)])(?:[:;=]['-]?[)(DPp]|{_LOVE})(?!\w)")
 _POWERS = str.maketrans("⁰¹⁴⁵⁶⁷⁸⁹⁻⁺", "01456789-+")
 _POWER = re.compile(r"(?<=[\d\w)])((?<=\d)[⁻⁺]?[⁰¹²³⁴-⁹]+|(?<=\b[a-zA-Z])[⁻⁺]?[⁰¹⁴-⁹][⁰¹²³⁴-⁹]*)")
 _FOOTNOTE = re.compile(r"(?<=[\w.,;!?)])[⁰¹⁴-⁹]+")

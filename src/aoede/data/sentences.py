@@ -22,6 +22,10 @@ _STARTERS = frozenset([
 _NEW_SENTENCE = re.compile(r"(?<=[a-z]{2}[.!?])(?=[A-Z][a-z]+[\s,.!?'])")
 """Where a space was forgotten: "home.Then he"."""
 
+_COMPANY = re.compile(r"(?:Inc|Ltd|Corp|Co)\b")
+_MEASURES = frozenset(["ft", "lb", "lbs", "hr", "hrs", "min", "gal"])
+"""What is often followed by a smaller measure of the same thing."""
+
 _LEADS_ON = [
     "a", "an", "the", "of", "to", "and", "or", "mr", "mrs", "ms", "dr", "prof", "st", "mt", "no", "vol", "fig",
     "nr", "my", "your", "his", "her", "its", "our", "their", "this", "that", "these", "those", "very", "in", "on",
@@ -105,6 +109,8 @@ def _sentences(text: str) -> list[str]:
 
 def _ends_sentence(text: str, start: int, match: re.Match[str]) -> bool:
     marks, after = match.group(1), text[match.end() :].lstrip()
+    if marks == "!" and _COMPANY.match(after):
+        return False  # Yahoo! Inc.
     following = after.lstrip("'\"“‘«([—- ")[:1]
     if not following:
         return True
@@ -123,8 +129,14 @@ def _ends_sentence(text: str, start: int, match: re.Match[str]) -> bool:
         )
     if bare in english_words.BEFORE_NUMBERS and following.isdigit():
         return False
-    if bare in ("e.g", "i.e", "vs", "cf", "viz", "approx", "ca"):
+    if bare in ("e.g", "i.e", "vs", "cf", "viz", "approx", "ca") or (last == "Rt" and after.startswith("Hon")):
         return False
+    if last == "v" and re.search(r"[A-Z]\w*\.? v$", before):
+        return False  # Smith v. Jones
+    if bare == "al" and after.startswith("("):
+        return False  # et al. (2020)
+    if bare in _MEASURES and following.isdigit() and re.search(r"\d\s?\w+$", before):
+        return False  # 6 ft. 2 in.
     if bare in english_words.ABBREVIATIONS or "." in bare:
         return bare == "etc" or (following.isupper() and _is_starter(after))
     if len(bare) <= 4 and bare[:3] in ("jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "oct", "nov", "dec"):
